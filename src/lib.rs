@@ -1,1 +1,10 @@
-//! x
+//! Chancery: one binary between every corporate identity provider and every MCP server.
+//!
+//! It sends people to their own identity provider, asks their consent and writes tokens for one audience each.
+//! The rooms, from the ground up; a room uses those above it in this list and never those below:
+
+pub mod clock;
+pub mod entropy;
+pub mod ids;
+pub mod oauth;
+pub mod secret;

@@ -1,1 +1,2 @@
+//! The `chancery` binary.
 fn main() {}
