@@ -4,6 +4,7 @@
 //! The rooms, from the ground up; a room uses those above it in this list and never those below:
 
 pub mod clock;
+pub mod config;
 pub mod entropy;
 pub mod ids;
 pub mod oauth;

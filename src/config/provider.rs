@@ -1,0 +1,195 @@
+//! `providers:` the upstream identity providers, each a preset filled in by the operator.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use url::Url;
+
+use super::claims::{ClaimPath, ClaimPaths};
+use crate::{ids::ProviderId, secret::Secret};
+
+/// One entry under `providers:`, with its preset already applied: nothing in it is left to look up.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Its name in the file and in URLs.
+    pub id: ProviderId,
+    /// The preset it was built on.
+    pub preset: String,
+    /// What people call it: the label of its button.
+    pub name: String,
+    /// Whom people ask when this provider lets them down; the server's contact unless set.
+    pub contact: Option<String>,
+    /// Which `iss` its tokens may carry.
+    pub issuer: IssuerRule,
+    /// Its discovery document.
+    pub discovery_url: Url,
+    /// Our `client_id` there.
+    pub client_id: String,
+    /// How we prove ourselves at its token endpoint.
+    pub client_auth: UpstreamClientAuth,
+    /// What we ask for; `openid` is among them.
+    pub scopes: Vec<String>,
+    /// Further parameters of the authorization request; none that the protocol sets itself.
+    pub authorize_params: IndexMap<String, String>,
+    /// Whether PKCE S256 is sent.
+    pub pkce: bool,
+    /// How old the upstream sign-in may be: sent as `max_age`, checked by `auth_time` (OIDC Core §3.1.2.1).
+    pub max_age: Option<Duration>,
+    /// What is made of `iss` in the authorization response.
+    pub response_iss: ResponseIss,
+    /// The signatures accepted on its ID tokens; never empty.
+    pub id_token_algs: Vec<IdTokenAlg>,
+    /// Where its claims are.
+    pub claims: ClaimPaths,
+    /// When the userinfo endpoint is asked.
+    pub userinfo: Userinfo,
+    /// How far its clock may be from ours.
+    pub leeway: Duration,
+    /// The operator's tenant that its users belong to (`org_id`).
+    pub organization: Option<String>,
+    /// The e-mail domains whose people are sent here when several providers are there (home-realm discovery).
+    /// A route, not a rule; lower case.
+    pub email_domains: Vec<String>,
+    /// Who may come in.
+    pub sign_in: EntryRules,
+}
+
+/// Which issuers an ID token may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerRule {
+    /// This one, byte for byte, and the discovery document says the same.
+    Exact(String),
+    /// One for each tenant (the discovery document's own issuer is then a template too and is not compared).
+    Template {
+        /// Holds `{tid}`, which the token's tenant claim replaces.
+        template: String,
+        /// The tenants that are let in.
+        tenants: Tenants,
+    },
+}
+
+/// Exact tenant ids; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenants(BTreeSet<String>);
+
+impl Tenants {
+    /// `None` when there are none: an empty list would let everybody or nobody in, and neither was said.
+    pub fn new(ids: impl IntoIterator<Item = String>) -> Option<Self> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        (!ids.is_empty()).then_some(Self(ids))
+    }
+
+    /// Whether `id` is let in.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.contains(id)
+    }
+
+    /// The ids in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// How we prove ourselves at the upstream's token endpoint.
+#[derive(Debug, Clone)]
+pub enum UpstreamClientAuth {
+    /// A public client: PKCE alone.
+    None,
+    /// `client_secret_basic`.
+    Basic(Secret),
+    /// `client_secret_post`.
+    Post(Secret),
+    /// `private_key_jwt` (RFC 7523 §2.2).
+    PrivateKeyJwt {
+        /// A PKCS #8 PEM.
+        key: Secret,
+        /// The key's name at the upstream.
+        kid: Option<String>,
+        /// What it signs with.
+        alg: AssertionAlg,
+    },
+}
+
+/// What a client assertion may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssertionAlg {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// What an upstream's ID token may be signed with: asymmetric algorithms alone, so that neither `none` nor a
+/// public key taken for a shared secret can pass (RFC 8725 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdTokenAlg {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// What is made of `iss` in the authorization response (RFC 9207).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseIss {
+    /// Compared when it is there; required when the discovery document announces it.
+    WhenAnnounced,
+    /// Required.
+    Required,
+}
+
+/// When the userinfo endpoint is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Userinfo {
+    /// When the ID token lacks a claim that is wanted.
+    WhenMissing,
+    /// Not at all.
+    Never,
+    /// At every sign-in.
+    Always,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone)]
+pub enum EntryRules {
+    /// Whoever the provider lets in. Said aloud (`anyone: true`), never assumed.
+    Anyone,
+    /// Those who meet this.
+    Require(Requirements),
+}
+
+/// Every kind that is present must be met; within a kind any value will do. At least one kind is present.
+#[derive(Debug, Clone, Default)]
+pub struct Requirements {
+    /// Domains of a verified e-mail address, lower case, subdomains not included.
+    pub email_domains: Vec<String>,
+    /// Values of the `hd` claim.
+    pub hosted_domains: Vec<String>,
+    /// Values of the tenant claim.
+    pub tenants: Vec<String>,
+    /// Groups, by the groups claim.
+    pub groups: Vec<String>,
+    /// Values of any other claim; a claim that is a list meets the rule by any of its elements.
+    pub claims: IndexMap<ClaimPath, Vec<Value>>,
+}
