@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod entropy;
 pub mod ids;
 pub mod oauth;

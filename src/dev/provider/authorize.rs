@@ -1,0 +1,169 @@
+//! The authorization endpoint and its sign-in page (OpenID Connect Core §3.1.2).
+//!
+//! The request travels in the page's form and is judged again when the form comes back, so nothing is stored before
+//! somebody has signed in.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Form, RawForm, RawQuery, State},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+
+use super::{Provider, SCOPES, SignedIn, TestUser, USERS, open};
+use crate::oauth::{
+    error::{ErrorCode, OAuthError},
+    params::Params,
+    pkce::CodeChallenge,
+    scope::ScopeSet,
+};
+
+/// No script and no framing. `form-action` is left open on purpose: browsers apply it to every redirect that
+/// follows the form, and the last of them is the MCP client's own address.
+const PAGE_HEADERS: [(header::HeaderName, &str); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// `GET /authorize`.
+pub(super) async fn by_query(State(provider): State<Arc<Provider>>, RawQuery(query): RawQuery) -> Response {
+    provider.sign_in_page(&query.unwrap_or_default()).unwrap_or_else(|refusal| provider.refuse(refusal))
+}
+
+/// `POST /authorize`: the same request as a form (§3.1.2.1).
+pub(super) async fn by_form(State(provider): State<Arc<Provider>>, RawForm(body): RawForm) -> Response {
+    let query = String::from_utf8_lossy(&body);
+    provider.sign_in_page(&query).unwrap_or_else(|refusal| provider.refuse(refusal))
+}
+
+/// What the sign-in page sends.
+#[derive(Deserialize)]
+pub(super) struct SignIn {
+    request: String,
+    user: String,
+}
+
+/// `POST /sign-in`.
+pub(super) async fn sign_in(State(provider): State<Arc<Provider>>, Form(form): Form<SignIn>) -> Response {
+    provider.code(&form.request, &form.user).unwrap_or_else(|refusal| provider.refuse(refusal))
+}
+
+/// A request that may be answered at the client's `redirect_uri`.
+struct AuthenticationRequest {
+    state: Option<String>,
+    nonce: Option<String>,
+    challenge: CodeChallenge,
+    login_hint: Option<String>,
+    scope: ScopeSet,
+}
+
+enum Refusal {
+    /// Client or `redirect_uri` are not the registered ones: nobody may be sent anywhere (RFC 6749 §4.1.2.1).
+    Page(&'static str),
+    /// The client is told.
+    Redirect { state: Option<String>, error: OAuthError },
+}
+
+impl AuthenticationRequest {
+    fn parse(provider: &Provider, query: &str) -> Result<Self, Refusal> {
+        let params = Params::parse(query.as_bytes())
+            .map_err(|_| Refusal::Page("The request has repeated or oversized parameters."))?;
+        if params.get("client_id") != Some(&provider.client.id) {
+            return Err(Refusal::Page("The client_id is not the one this provider was started with."));
+        }
+        if params.get("redirect_uri") != Some(provider.client.redirect_uri.as_str()) {
+            return Err(Refusal::Page("The redirect_uri is not the one this provider was started with."));
+        }
+        let state = params.get("state").map(str::to_owned);
+        Self::parse_answerable(&params).map_err(|error| Refusal::Redirect { state, error })
+    }
+
+    fn parse_answerable(params: &Params) -> Result<Self, OAuthError> {
+        let refuse = |code, text| Err(OAuthError::new(code, text));
+        if params.get("request").is_some() {
+            return refuse(ErrorCode::RequestNotSupported, "request objects are not supported");
+        }
+        if params.get("request_uri").is_some() {
+            return refuse(ErrorCode::RequestUriNotSupported, "request_uri is not supported");
+        }
+        if params.require("response_type")? != "code" {
+            return refuse(ErrorCode::UnsupportedResponseType, "only response_type=code is known");
+        }
+        if params.get("response_mode").is_some_and(|mode| mode != "query") {
+            return refuse(ErrorCode::InvalidRequest, "only response_mode=query is known");
+        }
+        let scope = ScopeSet::parse(params.require("scope")?)
+            .map_err(|text| OAuthError::new(ErrorCode::InvalidScope, text))?;
+        if !scope.iter().any(|scope| scope.as_str() == "openid") {
+            return refuse(ErrorCode::InvalidScope, "the scope openid is missing");
+        }
+        if params.require("code_challenge_method")? != "S256" {
+            return refuse(ErrorCode::InvalidRequest, "code_challenge_method must be S256");
+        }
+        let challenge = CodeChallenge::try_from(params.require("code_challenge")?.to_owned())
+            .map_err(|text| OAuthError::new(ErrorCode::InvalidRequest, text))?;
+        if params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|value| value == "none")) {
+            return refuse(ErrorCode::LoginRequired, "nobody stays signed in at this provider");
+        }
+        Ok(Self {
+            state: params.get("state").map(str::to_owned),
+            nonce: params.get("nonce").map(str::to_owned),
+            login_hint: params.get("login_hint").map(str::to_owned),
+            challenge,
+            scope: scope.iter().filter(|scope| SCOPES.contains(&scope.as_str())).cloned().collect(),
+        })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dev/sign_in.html")]
+struct SignInPage<'a> {
+    query: &'a str,
+    users: Vec<&'static TestUser>,
+}
+
+impl Provider {
+    fn sign_in_page(&self, query: &str) -> Result<Response, Refusal> {
+        let request = AuthenticationRequest::parse(self, query)?;
+        let mut users: Vec<_> = USERS.iter().collect();
+        users.sort_by_key(|user| request.login_hint.as_deref() != Some(user.email));
+        let page = SignInPage { query, users };
+        let html = page.render().map_err(|_| Refusal::Page("The sign-in page could not be drawn."))?;
+        Ok((PAGE_HEADERS, Html(html)).into_response())
+    }
+
+    fn code(&self, query: &str, sub: &str) -> Result<Response, Refusal> {
+        let AuthenticationRequest { state, nonce, challenge, scope, .. } =
+            AuthenticationRequest::parse(self, query)?;
+        let user =
+            USERS.iter().find(|user| user.sub == sub).ok_or(Refusal::Page("There is no such user."))?;
+        let (code, now) = (self.entropy.token(), self.clock.now());
+        open(&self.codes).put(&code, SignedIn { user, at: now, nonce, challenge, scope }, now);
+        Ok(self.redirect(&[("code", &code)], state.as_deref()))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response {
+        match refusal {
+            Refusal::Page(text) => (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response(),
+            Refusal::Redirect { state, error } => self.redirect(
+                &[("error", error.code.as_str()), ("error_description", &error.description)],
+                state.as_deref(),
+            ),
+        }
+    }
+
+    /// Back to the client by 303, with `state` as it came and `iss` (RFC 9207).
+    fn redirect(&self, answer: &[(&str, &str)], state: Option<&str>) -> Response {
+        let mut parameters = answer.to_vec();
+        parameters.extend(state.map(|state| ("state", state)));
+        parameters.push(("iss", &self.issuer));
+        Redirect::to(&self.client.redirect_uri.with_parameters(&parameters)).into_response()
+    }
+}
