@@ -8,5 +8,6 @@ pub mod config;
 pub mod dev;
 pub mod entropy;
 pub mod ids;
+pub mod net;
 pub mod oauth;
 pub mod secret;

@@ -1,0 +1,68 @@
+//! The client for addresses that the operator configured, and for those that such an upstream's metadata names.
+
+use std::pin::Pin;
+
+use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{NetError, bounded, exchange, json_request, only_ok};
+use crate::oauth::issuer::{Issuer, is_loopback};
+
+/// The most that a token, userinfo or revocation endpoint may answer; a user with hundreds of groups fits.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Talks to configured upstreams. Private addresses are the operator's own business; loopback ones, and plain `http`,
+/// are used only while our own issuer is loopback. `HTTPS_PROXY` and `NO_PROXY` of the environment are honoured, but
+/// never for loopback addresses.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    client: reqwest::Client,
+    loopback: Option<reqwest::Client>,
+}
+
+impl Upstream {
+    /// A client for the server that calls itself `issuer`. Fails when the machine has no root certificates.
+    pub fn new(issuer: &Issuer) -> Result<Self, reqwest::Error> {
+        let loopback = issuer.is_loopback().then(|| bounded().no_proxy().build()).transpose()?;
+        Ok(Self { client: bounded().build()?, loopback })
+    }
+
+    /// GETs a document; only the status 200 counts.
+    pub async fn get(&self, url: &Url, max_bytes: usize) -> Result<HttpResponse, NetError> {
+        exchange(self.client_for(url)?, json_request(url), max_bytes).await.and_then(only_ok)
+    }
+
+    /// GETs a JSON document, whatever media type it claims: some providers serve their keys as text.
+    pub async fn get_json<T: DeserializeOwned>(&self, url: &Url, max_bytes: usize) -> Result<T, NetError> {
+        let response = self.get(url, max_bytes).await?;
+        serde_json::from_slice(response.body()).map_err(NetError::NotJson)
+    }
+
+    /// Sends any request and gives back any answer but a redirect, up to 256 KB.
+    pub async fn execute(&self, request: HttpRequest) -> Result<HttpResponse, NetError> {
+        let request = reqwest::Request::try_from(request)
+            .map_err(|_| NetError::Address("it is not a URL that can be requested"))?;
+        exchange(self.client_for(request.url())?, request, MAX_ANSWER_BYTES).await
+    }
+
+    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, NetError> {
+        match (url.scheme(), is_loopback(url)) {
+            ("https", false) => Ok(&self.client),
+            ("https" | "http", true) => self.loopback.as_ref().ok_or(NetError::Address(
+                "it is on this machine, which is only for development on a loopback issuer",
+            )),
+            _ => Err(NetError::Address("it must begin with https://")),
+        }
+    }
+}
+
+/// For the flows of the `oauth2` and `openidconnect` crates.
+impl<'c> AsyncHttpClient<'c> for Upstream {
+    type Error = NetError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, NetError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.execute(request))
+    }
+}
