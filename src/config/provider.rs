@@ -108,7 +108,20 @@ pub enum UpstreamClientAuth {
         kid: Option<String>,
         /// What it signs with.
         alg: AssertionAlg,
+        /// Whom it is made for.
+        audience: AssertionAudience,
     },
+}
+
+/// Whom a client assertion is made for (`aud`). Upstreams differ: older ones know their token endpoint alone, newer
+/// ones their issuer alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AssertionAudience {
+    /// The URL of the token endpoint (RFC 7523 §3).
+    #[default]
+    TokenEndpoint,
+    /// The issuer of the discovery document (draft-ietf-oauth-rfc7523bis §4).
+    Issuer,
 }
 
 /// What a client assertion may be signed with.
