@@ -11,3 +11,4 @@ pub mod ids;
 pub mod net;
 pub mod oauth;
 pub mod secret;
+pub mod store;

@@ -1,0 +1,49 @@
+-- What happened and who did it. A row is written in the transaction of what it records and never changed, except
+-- that the sealer notes the batch it was chained into.
+CREATE TABLE audit (
+    id        TEXT    NOT NULL PRIMARY KEY,
+    at        INTEGER NOT NULL,
+    event     TEXT    NOT NULL,
+    reason    TEXT,
+    reference TEXT,
+    user_id   TEXT,
+    client_id TEXT,
+    provider  TEXT,
+    resource  TEXT,
+    scope     TEXT,
+    grant_id  TEXT,
+    ip        TEXT,
+    details   TEXT,
+    batch     INTEGER
+) STRICT;
+CREATE INDEX audit_unsealed ON audit (id) WHERE batch IS NULL;
+CREATE INDEX audit_batch ON audit (batch);
+CREATE INDEX audit_user ON audit (user_id, id);
+
+-- The chain: each batch names the rows it holds by their Merkle root, and the batch before it.
+CREATE TABLE audit_batches (
+    number   INTEGER NOT NULL PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    rows     INTEGER NOT NULL,
+    root     BLOB    NOT NULL,
+    previous BLOB    NOT NULL,
+    sealed   BLOB    NOT NULL
+) STRICT;
+
+-- One sealed known text for each encryption key that was ever used, to prove at start-up that a key is still
+-- the one that its id stands for.
+CREATE TABLE key_proofs (
+    key_id TEXT    NOT NULL PRIMARY KEY,
+    sealed BLOB    NOT NULL,
+    at     INTEGER NOT NULL
+) STRICT;
+
+-- The keys that sign tokens, sealed.
+CREATE TABLE signing_keys (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    algorithm  TEXT    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    active_at  INTEGER NOT NULL,
+    retired_at INTEGER
+) STRICT;

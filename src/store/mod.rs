@@ -1,0 +1,13 @@
+//! The database: one engine over SQLite and PostgreSQL, and free functions on it, one file a table.
+//!
+//! A table's functions take `&Db` to read and `&mut Tx` to write. Each query is written once, with [`on!`], in
+//! SQL that both engines read alike: `$1` parameters, times as `BIGINT` milliseconds, `ON CONFLICT`, `RETURNING`.
+//! Nothing outside this room and `audit` names a table.
+
+mod engine;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod sweep;
+
+pub(crate) use engine::on;
+pub use engine::{Db, Engine, MigrateError, Sqlite, SqliteTx, StoreError, Tx};
