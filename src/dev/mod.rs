@@ -5,6 +5,7 @@
 //! never an address: nothing here can be made to listen beyond this machine.
 
 pub mod provider;
+pub mod sample;
 
 use std::net::Ipv4Addr;
 

@@ -1,0 +1,127 @@
+//! What stands before the MCP endpoint: a verified token for every request, and the tool's scope for every call.
+//!
+//! The answers are what makes clients move. A 401 names the metadata document and the scope to begin with (RFC 9728
+//! §5.1); a 403 names every scope that a new token needs, those it has included, so that a step-up never loses any.
+
+use std::{collections::BTreeSet, slice, sync::Arc};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+
+use super::{
+    notes,
+    token::{Caller, Rejected, Verifier},
+};
+
+/// The largest message: a note of a thousand characters and room around it.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) verifier: Verifier,
+    /// Where the RFC 9728 document is.
+    pub(super) metadata_url: String,
+}
+
+enum Refusal {
+    NoToken,
+    Token(Rejected),
+    /// The scopes that would do: those of the token and those of the call.
+    Scope(String),
+    /// The body is too long or no JSON; the status says which.
+    Message(StatusCode),
+}
+
+/// Middleware: lets a request pass with its [`Caller`] attached, or answers with a challenge.
+pub(super) async fn require_token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.admit(request).await {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => guard.challenge(&refusal),
+    }
+}
+
+impl Guard {
+    async fn admit(&self, request: Request) -> Result<Request, Refusal> {
+        let token = bearer(request.headers()).ok_or(Refusal::NoToken)?;
+        let caller = self.verifier.verify(token).await.map_err(Refusal::Token)?;
+        let (mut parts, mut body) = request.into_parts();
+        if parts.method == Method::POST {
+            let bytes = to_bytes(body, MAX_MESSAGE_BYTES)
+                .await
+                .map_err(|_| Refusal::Message(StatusCode::PAYLOAD_TOO_LARGE))?;
+            let message: Value =
+                serde_json::from_slice(&bytes).map_err(|_| Refusal::Message(StatusCode::BAD_REQUEST))?;
+            let needed = scopes_needed(&message);
+            if !needed.iter().all(|scope| caller.scopes.contains(*scope)) {
+                return Err(Refusal::Scope(union(&caller, &needed)));
+            }
+            // What was judged is what runs: the parsed message goes on, not the bytes, which another parser could
+            // read differently (a `method` given twice).
+            body = Body::from(message.to_string());
+            parts.headers.remove(header::CONTENT_LENGTH);
+        }
+        parts.extensions.insert(caller);
+        Ok(Request::from_parts(parts, body))
+    }
+
+    fn challenge(&self, refusal: &Refusal) -> Response {
+        let metadata = &self.metadata_url;
+        let (status, error, text, parameters) = match refusal {
+            // No error code when no authentication was tried (RFC 6750 §3.1).
+            Refusal::NoToken => {
+                (StatusCode::UNAUTHORIZED, None, "this server needs an access token", notes::READ)
+            }
+            Refusal::Token(Rejected::Invalid(why)) => {
+                (StatusCode::UNAUTHORIZED, Some("invalid_token"), *why, notes::READ)
+            }
+            Refusal::Scope(scopes) => {
+                let text = "the token lacks a scope that this tool needs";
+                (StatusCode::FORBIDDEN, Some("insufficient_scope"), text, scopes.as_str())
+            }
+            // Not the token's fault: a client that read 401 here would throw a good token away.
+            Refusal::Token(Rejected::KeysUnreachable) => {
+                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response();
+            }
+            Refusal::Message(status) => return status.into_response(),
+        };
+        let error_parameters = error
+            .map(|error| format!(r#"error="{error}", error_description="{text}", "#))
+            .unwrap_or_default();
+        let challenge =
+            format!(r#"Bearer {error_parameters}resource_metadata="{metadata}", scope="{parameters}""#);
+        let challenge = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
+        (status, [(header::WWW_AUTHENTICATE, challenge)], format!("{text}\n")).into_response()
+    }
+}
+
+/// The token of the `Authorization` header; never one from the URL (RFC 6750 §2.3).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
+}
+
+/// The scopes of all tools that a JSON-RPC message calls; the message may be a batch (MCP 2025-03-26).
+fn scopes_needed(message: &Value) -> BTreeSet<&'static str> {
+    let messages = match message {
+        Value::Array(batch) => batch.as_slice(),
+        one => slice::from_ref(one),
+    };
+    messages
+        .iter()
+        .filter(|message| message.get("method").is_some_and(|method| method == "tools/call"))
+        .filter_map(|message| message.pointer("/params/name")?.as_str())
+        .filter_map(notes::scope_of)
+        .collect()
+}
+
+fn union(caller: &Caller, needed: &BTreeSet<&'static str>) -> String {
+    let all: BTreeSet<&str> =
+        caller.scopes.iter().map(String::as_str).chain(needed.iter().copied()).collect();
+    all.into_iter().collect::<Vec<_>>().join(" ")
+}
