@@ -10,5 +10,6 @@ pub mod entropy;
 pub mod ids;
 pub mod net;
 pub mod oauth;
+pub mod seal;
 pub mod secret;
 pub mod store;

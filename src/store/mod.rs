@@ -7,6 +7,7 @@
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod key_proofs;
 pub mod sweep;
 
 pub(crate) use engine::on;
