@@ -13,3 +13,4 @@ pub mod oauth;
 pub mod seal;
 pub mod secret;
 pub mod store;
+pub mod web;

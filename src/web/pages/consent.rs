@@ -1,0 +1,81 @@
+//! The question of all questions: may this app act for this person, here, with these scopes?
+
+use askama::Template;
+
+use super::shown::{Host, Name, Prose, Span};
+use super::{Chrome, Person};
+
+/// Asks for consent. `POST /interaction/{id}` with `csrf`, `scope` once for each ticked box, and
+/// `decision` = `allow` or `deny`. The "not you?" button is `POST /logout` with `csrf` and `interaction`.
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub struct Consent {
+    /// The frame of the page.
+    pub chrome: Chrome,
+    /// The id of the interaction, for the path.
+    pub interaction: String,
+    /// Binds both forms to this browser's session.
+    pub csrf: String,
+    /// Who asks.
+    pub client: Client,
+    /// Where the browser goes with the answer.
+    pub returns_to: ReturnsTo,
+    /// What the resource is called.
+    pub resource: Name,
+    /// The host of the resource's URI.
+    pub resource_host: Host,
+    /// Who answers.
+    pub person: Person,
+    /// What may be allowed.
+    pub scopes: Vec<Scope>,
+    /// What was asked but the rules refuse.
+    pub refused: Vec<RefusedScope>,
+    /// The life of an access token.
+    pub access_lasts: Span,
+    /// How long the client may keep access while the person is away; `None` without a refresh token.
+    pub refresh_lasts: Option<Span>,
+    /// The answer will be remembered, and not asked again.
+    pub remembered: bool,
+    /// Why the page is shown again, such as when no scope was left ticked.
+    pub problem: Option<Prose>,
+}
+
+/// The client, and how far its name can be believed.
+pub struct Client {
+    /// What it calls itself, or what the operator calls it.
+    pub name: Name,
+    /// The host of its metadata document.
+    pub host: Option<Host>,
+    /// Declared by the administrator.
+    pub declared: bool,
+    /// Known by loopback redirects alone: any program on the person's computer could claim the name.
+    pub loopback_only: bool,
+}
+
+/// Where the answer is sent: the kind of the redirect URI.
+pub enum ReturnsTo {
+    /// A web site, by the host of its redirect URI.
+    Site(Host),
+    /// A program that listens on this computer, by the loopback host.
+    ThisComputer(Host),
+    /// The program that owns a private-use scheme (RFC 8252 §7.1), by the scheme.
+    Scheme(Host),
+}
+
+/// A scope that may be allowed, as a checkbox.
+pub struct Scope {
+    /// The scope value, posted when ticked.
+    pub value: String,
+    /// What it allows, in words.
+    pub words: Prose,
+    /// Whether the box is ticked at first.
+    pub ticked: bool,
+}
+
+/// A scope that the client asked for and the rules refuse.
+pub struct RefusedScope {
+    /// What it would have allowed, in words.
+    pub words: Prose,
+    /// Why not, as a sentence.
+    pub reason: Prose,
+}

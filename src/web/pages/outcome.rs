@@ -1,0 +1,64 @@
+//! Where a journey ends, well or badly.
+
+use askama::Template;
+
+use super::Chrome;
+use super::shown::{LocalPath, Name, Prose};
+
+/// Says what went wrong, a refused entry included.
+#[derive(Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage {
+    /// The frame of the page.
+    pub chrome: Chrome,
+    /// A few words.
+    pub title: Name,
+    /// What happened.
+    pub happened: Prose,
+    /// Whose fault it is.
+    pub fault: Prose,
+    /// What the person can do.
+    pub remedy: Prose,
+    /// Whom to ask: an e-mail address, which becomes a link, or any words.
+    pub contact: Option<Name>,
+    /// What finds this event in the log.
+    pub reference: Name,
+    /// Where to try again, if that can help.
+    pub retry: Option<LocalPath>,
+}
+
+impl ErrorPage {
+    /// The contact as `mailto:` with the reference as subject, if it is one address and nothing else.
+    fn mail(&self) -> Option<String> {
+        let (mailbox, domain) = self.contact.as_ref()?.as_str().split_once('@')?;
+        let plain = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c))
+        };
+        let reference: String =
+            self.reference.as_str().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        (plain(mailbox) && plain(domain))
+            .then(|| format!("mailto:{mailbox}@{domain}?subject=Reference%20{reference}"))
+    }
+}
+
+/// Says that something is done: signed out, access ended.
+#[derive(Template)]
+#[template(path = "done.html")]
+pub struct Done {
+    /// The frame of the page.
+    pub chrome: Chrome,
+    /// What is done, in a few words.
+    pub heading: Name,
+    /// What that means.
+    pub message: Prose,
+    /// Where to go from here.
+    pub link: Option<Link>,
+}
+
+/// A link of a [`Done`] page.
+pub struct Link {
+    /// Where it goes.
+    pub href: LocalPath,
+    /// What it says.
+    pub text: Name,
+}
