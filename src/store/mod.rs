@@ -7,8 +7,11 @@
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod identities;
 pub mod key_proofs;
+pub mod logins;
 pub mod sweep;
+pub mod users;
 
 pub(crate) use engine::on;
 pub use engine::{Db, Engine, MigrateError, Sqlite, SqliteTx, StoreError, Tx};

@@ -1,0 +1,4 @@
+//! Who is here: users, their accounts at providers, and the browsers in which they are signed in.
+
+pub mod users;
+pub mod verified;
