@@ -1,0 +1,53 @@
+"""A protected MCP server that we did not write: PyPI fastmcp, verifying our tokens by our key set.
+
+$SERVER: issuer, jwks_uri, algorithm (ES256), port (0: any), scope (every call needs it), audience (its own URL).
+Prints {"url"} when it listens; ends when its standard input closes.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import uvicorn
+from fastmcp import FastMCP
+from fastmcp.server.auth import RemoteAuthProvider, require_scopes
+from fastmcp.server.auth.providers.jwt import JWTVerifier
+
+config = json.loads(os.environ["SERVER"])
+listener = socket.create_server(("127.0.0.1", config.get("port", 0)))
+base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+url = f"{base}/mcp"
+
+verifier = JWTVerifier(
+    jwks_uri=config["jwks_uri"],
+    issuer=config["issuer"],
+    audience=config.get("audience", url),
+    algorithm=config.get("algorithm", "ES256"),
+    required_scopes=[config["scope"]],
+)
+server = FastMCP(
+    "notes",
+    auth=RemoteAuthProvider(
+        token_verifier=verifier,
+        authorization_servers=[config["issuer"]],
+        base_url=base,
+        scopes_supported=config.get("scopes_supported", [config["scope"]]),
+    ),
+)
+
+
+@server.tool
+def read_note() -> str:
+    return "a note"
+
+
+@server.tool(auth=require_scopes("notes:write"))
+def write_note(text: str) -> str:
+    return f"wrote {text}"
+
+
+print(json.dumps({"url": url}), flush=True)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+uvicorn.Server(uvicorn.Config(server.http_app(), log_level="warning")).run(sockets=[listener])

@@ -1,0 +1,115 @@
+// An OpenID provider that we did not write: npm oidc-provider, configured by one JSON value in $PROVIDER.
+//
+//   clients          as oidc-provider takes them: client_id, redirect_uris, token_endpoint_auth_method, jwks, …
+//   users            { login: claims }; any password signs in, and a user whose claims say `disabled` does not
+//   userinfo_only    true: claims are answered by /me and not put into the ID token
+//   ttl              oidc-provider's `ttl`, seconds by model name
+//   resources        { uri: "scope scope" }: makes it an authorization server for these MCP servers too, with
+//                    dynamic registration and ES256 access tokens (to check the other peers, and for measuring)
+//
+// Prints {"issuer","control"} in one line when it listens; ends when its standard input closes. The control address
+// takes POSTs: /rotate (fresh signing keys, the old ones gone), /users/LOGIN (merges the body into the claims),
+// /fail (answers every request with the body's `status` until told `{}`).
+
+import { createServer } from 'node:http';
+import { generateKeyPairSync } from 'node:crypto';
+import { errors, Provider } from 'oidc-provider';
+
+const config = JSON.parse(process.env.PROVIDER ?? '{}');
+const users = config.users ?? {};
+const EMAIL_CLAIMS = ['email', 'email_verified'];
+
+function signingKeys() {
+  const kinds = [
+    ['rsa', { modulusLength: 2048 }, 'RS256'],
+    ['rsa', { modulusLength: 2048 }, 'PS256'],
+    ['ec', { namedCurve: 'P-256' }, 'ES256'],
+    ['ed25519', {}, 'EdDSA'],
+  ];
+  return kinds.map(([type, options, alg]) => {
+    const key = generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' });
+    return { ...key, alg, use: 'sig' };
+  });
+}
+
+function account(_, login) {
+  const { disabled, ...claims } = users[login] ?? { disabled: true };
+  return disabled ? undefined : { accountId: login, claims: () => ({ sub: login, ...claims }) };
+}
+
+// Consent here is the provider's own affair: whoever may sign in has agreed.
+async function grantEverything({ oidc }) {
+  if (!oidc.account) throw new errors.AccessDenied('this user may not sign in');
+  const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
+  grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
+  for (const [uri, scope] of Object.entries(config.resources ?? {})) grant.addResourceScope(uri, scope);
+  await grant.save();
+  return grant;
+}
+
+function provider(issuer) {
+  const otherClaims = Object.values(users).flatMap(Object.keys).filter((claim) => !EMAIL_CLAIMS.includes(claim));
+  const instance = new Provider(issuer, {
+    clients: config.clients ?? [],
+    jwks: { keys: signingKeys() },
+    cookies: { keys: ['loopback'] },
+    claims: { openid: ['sub'], email: EMAIL_CLAIMS, profile: [...new Set(otherClaims)] },
+    conformIdTokenClaims: config.userinfo_only ?? false,
+    findAccount: account,
+    loadExistingGrant: grantEverything,
+    pkce: { required: () => false },
+    ttl: config.ttl,
+    enabledJWA: {
+      idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+      clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    },
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    ...(config.resources && {
+      scopes: ['openid', 'offline_access', ...new Set(Object.values(config.resources).join(' ').split(' '))],
+      features: {
+        registration: { enabled: true },
+        revocation: { enabled: true },
+        resourceIndicators: {
+          enabled: true,
+          useGrantedResource: () => true,
+          getResourceServerInfo: (_, audience) =>
+            ({ audience, scope: config.resources[audience], accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } }),
+        },
+      },
+      issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
+    }),
+  });
+  instance.on('server_error', (_, error) => console.error(error));
+  return instance.callback();
+}
+
+const listen = (server) =>
+  new Promise((ready) => server.listen(config.port ?? 0, '127.0.0.1', () => {
+    config.port = 0; // a fixed port is the provider's, never the control's
+    ready(`http://127.0.0.1:${server.address().port}`);
+  }));
+
+let handler;
+let failing;
+const server = createServer((request, response) => {
+  if (!failing) return handler(request, response);
+  response.statusCode = failing;
+  response.end();
+});
+const issuer = await listen(server);
+handler = provider(issuer);
+
+const control = createServer(async (request, response) => {
+  let body = '';
+  for await (const chunk of request) body += chunk;
+  const value = JSON.parse(body || '{}');
+  const [, command, login] = request.url.split('/');
+  if (command === 'rotate') handler = provider(issuer);
+  else if (command === 'users' && login) users[login] = { ...users[login], ...value };
+  else if (command === 'fail') failing = value.status;
+  else response.statusCode = 404;
+  response.end();
+});
+
+console.log(JSON.stringify({ issuer, control: await listen(control) }));
+process.stdin.resume().on('end', () => process.exit());
