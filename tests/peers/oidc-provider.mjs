@@ -32,14 +32,15 @@ function signingKeys() {
   });
 }
 
-function account(_, login) {
+function account({ oidc }, login) {
   const { disabled, ...claims } = users[login] ?? { disabled: true };
-  return disabled ? undefined : { accountId: login, claims: () => ({ sub: login, ...claims }) };
+  if (!disabled) return { accountId: login, claims: () => ({ sub: login, ...claims }) };
+  if (oidc.route === 'token') return undefined; // invalid_grant
+  throw new errors.AccessDenied('this user may not sign in');
 }
 
-// Consent here is the provider's own affair: whoever may sign in has agreed.
+// Consent here is the provider's own affair: whoever signs in has agreed.
 async function grantEverything({ oidc }) {
-  if (!oidc.account) throw new errors.AccessDenied('this user may not sign in');
   const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
   grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
   for (const [uri, scope] of Object.entries(config.resources ?? {})) grant.addResourceScope(uri, scope);
