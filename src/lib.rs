@@ -9,6 +9,7 @@ pub mod dev;
 pub mod entropy;
 pub mod identity;
 pub mod ids;
+pub mod jose;
 pub mod net;
 pub mod oauth;
 pub mod seal;
