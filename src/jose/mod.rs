@@ -5,10 +5,12 @@
 //! the signature; every other check is ours, since it must follow our clock and our lists.
 
 pub mod json;
+pub mod jwks;
 pub mod key_set;
 pub mod signer;
 pub mod verifier;
 
+pub use jwks::{Jwks, JwksError};
 pub use key_set::KeySet;
 pub use signer::Signer;
 pub use verifier::{Unverified, Verified, VerifyError};

@@ -2,7 +2,7 @@
 //! settled before a key is looked for, its claims may be used only after the signature holds, and its dates are
 //! compared by our clock.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::{
     json::{Object, parse_object},
-    key_set::VerificationKey,
+    jwks::JwksError,
+    key_set::{LookupError, VerificationKey},
 };
 use crate::clock::Timestamp;
 
@@ -69,6 +70,12 @@ pub enum VerifyError {
     /// The signature does not belong to the key and the text.
     #[error("the token's signature does not hold")]
     Signature,
+    /// No key, or no single one, fits the token.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// There are no keys, because of a fault that is not the token's: ask again later.
+    #[error(transparent)]
+    NoKeys(Arc<JwksError>),
     /// A claim is missing.
     #[error("the token's claim {0} is missing")]
     Missing(&'static str),
@@ -153,9 +160,14 @@ impl<'t> Unverified<'t> {
         self.algorithm
     }
 
+    /// Whether the signature was made with this key.
+    pub(super) fn is_proved_by(&self, key: &VerificationKey) -> bool {
+        key.proves(self.signed, self.signature, self.algorithm)
+    }
+
     /// Checks the signature.
     pub fn verify(self, key: &VerificationKey) -> Result<Verified, VerifyError> {
-        if key.proves(self.signed, self.signature, self.algorithm) {
+        if self.is_proved_by(key) {
             Ok(Verified { claims: self.claims })
         } else {
             Err(VerifyError::Signature)

@@ -5,6 +5,7 @@
 //! also never contacts an address that lies inside anybody's network.
 
 mod error;
+mod freshness;
 mod guarded;
 mod special_use;
 mod upstream;
@@ -15,6 +16,7 @@ use oauth2::HttpResponse;
 use url::Url;
 
 pub use error::NetError;
+pub use freshness::lifetime;
 pub use guarded::Guarded;
 pub use special_use::is_special_use;
 pub use upstream::Upstream;
