@@ -6,6 +6,7 @@
 
 pub mod provider;
 pub mod sample;
+pub mod walk;
 
 use std::net::Ipv4Addr;
 

@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What both clients have in common; each adds its own.
 #[expect(clippy::disallowed_methods, reason = "the one place where an outbound client is made")]
-fn bounded() -> reqwest::ClientBuilder {
+pub(crate) fn bounded() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
