@@ -5,31 +5,32 @@
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::{
     extract::{Form, RawForm, RawQuery, State},
     http::{StatusCode, header},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 
 use super::{Provider, SCOPES, SignedIn, TestUser, USERS, open};
-use crate::oauth::{
-    error::{ErrorCode, OAuthError},
-    params::Params,
-    pkce::CodeChallenge,
-    scope::ScopeSet,
+use crate::{
+    oauth::{
+        error::{ErrorCode, OAuthError},
+        params::Params,
+        pkce::CodeChallenge,
+        scope::ScopeSet,
+    },
+    web::pages::{self, Chrome, DevSignIn},
 };
 
 /// No script and no framing. `form-action` is left open on purpose: browsers apply it to every redirect that
 /// follows the form, and the last of them is the MCP client's own address.
-const PAGE_HEADERS: [(header::HeaderName, &str); 3] = [
+const PAGE_HEADERS: [(header::HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::X_FRAME_OPTIONS, "DENY"),
-    (header::CACHE_CONTROL, "no-store"),
 ];
 
 /// `GET /authorize`.
@@ -122,21 +123,18 @@ impl AuthenticationRequest {
     }
 }
 
-#[derive(Template)]
-#[template(path = "dev/sign_in.html")]
-struct SignInPage<'a> {
-    query: &'a str,
-    users: Vec<&'static TestUser>,
-}
-
 impl Provider {
     fn sign_in_page(&self, query: &str) -> Result<Response, Refusal> {
         let request = AuthenticationRequest::parse(self, query)?;
         let mut users: Vec<_> = USERS.iter().collect();
         users.sort_by_key(|user| request.login_hint.as_deref() != Some(user.email));
-        let page = SignInPage { query, users };
-        let html = page.render().map_err(|_| Refusal::Page("The sign-in page could not be drawn."))?;
-        Ok((PAGE_HEADERS, Html(html)).into_response())
+        let page = DevSignIn {
+            chrome: Chrome::new("Test provider", "/", true),
+            action: "/sign-in".into(),
+            fields: vec![("request".to_owned(), query.to_owned())],
+            users: users.into_iter().map(shown).collect(),
+        };
+        Ok((PAGE_HEADERS, pages::page(StatusCode::OK, &page)).into_response())
     }
 
     fn code(&self, query: &str, sub: &str) -> Result<Response, Refusal> {
@@ -165,5 +163,14 @@ impl Provider {
         parameters.extend(state.map(|state| ("state", state)));
         parameters.push(("iss", &self.issuer));
         Redirect::to(&self.client.redirect_uri.with_parameters(&parameters)).into_response()
+    }
+}
+
+fn shown(user: &TestUser) -> pages::TestUser {
+    pages::TestUser {
+        value: user.sub.to_owned(),
+        name: user.name.into(),
+        email: user.email.into(),
+        note: Some(format!("in {}", user.groups.join(" and ")).as_str().into()),
     }
 }

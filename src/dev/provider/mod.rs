@@ -14,15 +14,10 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
     routing::{get, post},
-};
-use jsonwebtoken::{
-    Algorithm, EncodingKey, Header,
-    jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -35,8 +30,10 @@ use self::{
 use crate::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
+    jose::{Signer, signer::SigningAlgorithm},
     oauth::{pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet},
     secret::Secret,
+    web::pages,
 };
 
 /// How long a code waits for its exchange (RFC 6749 §4.1.2 allows ten minutes).
@@ -60,7 +57,6 @@ pub struct TestClient {
 }
 
 /// The provider, bound and not yet serving.
-#[derive(Debug)]
 pub struct TestProvider {
     listener: TcpListener,
     provider: Arc<Provider>,
@@ -78,10 +74,10 @@ impl TestProvider {
         entropy: Entropy,
     ) -> std::io::Result<Self> {
         let (listener, issuer) = super::bind_loopback(port).await?;
-        let key = SigningKey::generate().map_err(std::io::Error::other)?;
+        let signer = new_signer()?;
         let codes = Mutex::new(Shelf::lasting(CODE_LIFETIME));
         let access_tokens = Mutex::new(Shelf::lasting(TOKEN_LIFETIME));
-        let provider = Arc::new(Provider { issuer, client, clock, entropy, key, codes, access_tokens });
+        let provider = Arc::new(Provider { issuer, client, clock, entropy, signer, codes, access_tokens });
         Ok(Self { listener, provider })
     }
 
@@ -98,13 +94,12 @@ impl TestProvider {
     }
 }
 
-#[derive(Debug)]
 struct Provider {
     issuer: String,
     client: TestClient,
     clock: Clock,
     entropy: Entropy,
-    key: SigningKey,
+    signer: Signer,
     codes: Mutex<Shelf<SignedIn>>,
     access_tokens: Mutex<Shelf<&'static TestUser>>,
 }
@@ -124,29 +119,11 @@ fn open<T>(shelf: &Mutex<Shelf<T>>) -> MutexGuard<'_, Shelf<T>> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct SigningKey {
-    private: EncodingKey,
-    header: Header,
-    public: JwkSet,
-}
-
-impl SigningKey {
-    fn generate() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        let private = EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref());
-        let mut public = Jwk::from_encoding_key(&private, Algorithm::ES256)?;
-        let kid = public.thumbprint(ThumbprintHash::SHA256)?;
-        public.common.key_id = Some(kid.clone());
-        public.common.public_key_use = Some(PublicKeyUse::Signature);
-        let header = Header { kid: Some(kid), ..Header::new(Algorithm::ES256) };
-        Ok(Self { private, header, public: JwkSet { keys: vec![public] } })
-    }
-}
-
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey").field("kid", &self.header.kid).finish_non_exhaustive()
-    }
+/// A key for this run.
+fn new_signer() -> std::io::Result<Signer> {
+    let algorithm = SigningAlgorithm::Es256;
+    let key = algorithm.generate().map_err(std::io::Error::other)?;
+    Signer::from_pkcs8(algorithm, &key).map_err(std::io::Error::other)
 }
 
 fn router(provider: Arc<Provider>) -> Router {
@@ -158,6 +135,7 @@ fn router(provider: Arc<Provider>) -> Router {
         .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
         .route("/jwks", get(jwks))
         .route("/end_session", get(end_session).post(end_session))
+        .merge(pages::assets())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(provider)
 }
@@ -188,8 +166,8 @@ async fn discovery(State(provider): State<Arc<Provider>>) -> Json<Value> {
     }))
 }
 
-async fn jwks(State(provider): State<Arc<Provider>>) -> Json<JwkSet> {
-    Json(provider.key.public.clone())
+async fn jwks(State(provider): State<Arc<Provider>>) -> Json<Value> {
+    Json(json!({ "keys": [provider.signer.public_jwk()] }))
 }
 
 /// OpenID Connect RP-Initiated Logout 1.0. No session is kept, so there is none to end; nor is a

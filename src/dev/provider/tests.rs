@@ -5,7 +5,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt as _;
-use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use rstest::rstest;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -27,7 +27,7 @@ fn provider() -> Arc<Provider> {
         },
         clock: Clock::manual(Timestamp::from_secs(1_795_219_200)),
         entropy: Entropy::seeded(1),
-        key: SigningKey::generate().unwrap(),
+        signer: new_signer().unwrap(),
         codes: Mutex::new(Shelf::lasting(CODE_LIFETIME)),
         access_tokens: Mutex::new(Shelf::lasting(TOKEN_LIFETIME)),
     })

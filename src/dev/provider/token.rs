@@ -115,7 +115,9 @@ impl Provider {
             at_hash: URL_SAFE_NO_PAD.encode(left_half),
             user: signed_in.user,
         };
-        let id_token = jsonwebtoken::encode(&self.key.header, &claims, &self.key.private)
+        let id_token = self
+            .signer
+            .sign("JWT", &claims)
             .map_err(|_| OAuthError::new(ErrorCode::ServerError, "the ID token could not be signed"))?;
         open(&self.access_tokens).put(&access_token, signed_in.user, now);
         Ok(json!({

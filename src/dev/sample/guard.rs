@@ -72,21 +72,22 @@ impl Guard {
 
     fn challenge(&self, refusal: &Refusal) -> Response {
         let metadata = &self.metadata_url;
-        let (status, error, text, parameters) = match refusal {
+        let (status, error, text, scopes) = match refusal {
             // No error code when no authentication was tried (RFC 6750 §3.1).
             Refusal::NoToken => {
-                (StatusCode::UNAUTHORIZED, None, "this server needs an access token", notes::READ)
+                (StatusCode::UNAUTHORIZED, None, "this server needs an access token".to_owned(), notes::READ)
             }
-            Refusal::Token(Rejected::Invalid(why)) => {
-                (StatusCode::UNAUTHORIZED, Some("invalid_token"), *why, notes::READ)
+            // A client that read 401 here would throw a good token away.
+            Refusal::Token(rejected) if rejected.is_an_outage() => {
+                tracing::warn!(error = rejected as &dyn std::error::Error, "no token can be verified");
+                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response();
+            }
+            Refusal::Token(rejected) => {
+                (StatusCode::UNAUTHORIZED, Some("invalid_token"), rejected.to_string(), notes::READ)
             }
             Refusal::Scope(scopes) => {
-                let text = "the token lacks a scope that this tool needs";
+                let text = "the token lacks a scope that this tool needs".to_owned();
                 (StatusCode::FORBIDDEN, Some("insufficient_scope"), text, scopes.as_str())
-            }
-            // Not the token's fault: a client that read 401 here would throw a good token away.
-            Refusal::Token(Rejected::KeysUnreachable) => {
-                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response();
             }
             Refusal::Message(status) => return status.into_response(),
         };
@@ -94,7 +95,7 @@ impl Guard {
             .map(|error| format!(r#"error="{error}", error_description="{text}", "#))
             .unwrap_or_default();
         let challenge =
-            format!(r#"Bearer {error_parameters}resource_metadata="{metadata}", scope="{parameters}""#);
+            format!(r#"Bearer {error_parameters}resource_metadata="{metadata}", scope="{scopes}""#);
         let challenge = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
         (status, [(header::WWW_AUTHENTICATE, challenge)], format!("{text}\n")).into_response()
     }

@@ -2,10 +2,9 @@
 //!
 //! It is also the example to copy. A protected MCP server is an ordinary one plus three things: a metadata document
 //! that says who issues its tokens (RFC 9728), a guard that answers 401 and 403 with a challenge a client can act on
-//! ([`guard`]), and a verifier of access tokens ([`token`], [`keys`]). The tools ([`notes`]) know only who is calling.
+//! ([`guard`]), and a verifier of access tokens ([`token`]). The tools ([`notes`]) know only who is calling.
 
 mod guard;
-mod keys;
 mod notes;
 mod token;
 
@@ -27,7 +26,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use url::{Host, Url};
 
 pub use self::notes::{READ, WRITE};
-use self::{guard::Guard, keys::Keys, notes::Notes, token::Verifier};
+use self::{guard::Guard, notes::Notes, token::Verifier};
 use crate::{clock::Clock, oauth::issuer::Issuer};
 
 /// Where the MCP endpoint lies on the server's origin.
@@ -49,8 +48,8 @@ impl SampleServer {
     /// When the port is taken, or the HTTP client cannot be built.
     pub async fn bind(port: u16, issuer: &Issuer, clock: Clock) -> std::io::Result<Self> {
         let (listener, origin) = super::bind_loopback(port).await?;
-        let keys = Keys::new(issuer.clone(), clock.clone()).map_err(std::io::Error::other)?;
-        let verifier = Verifier { keys, issuer: issuer.clone(), resource: format!("{origin}{PATH}"), clock };
+        let resource = format!("{origin}{PATH}");
+        let verifier = Verifier::new(issuer.clone(), resource, clock).map_err(std::io::Error::other)?;
         let metadata_url = format!("{origin}/.well-known/oauth-protected-resource{PATH}");
         Ok(Self { listener, guard: Arc::new(Guard { verifier, metadata_url }), origin })
     }

@@ -242,7 +242,7 @@ async fn a_claim_that_does_not_fit_is_refused(#[case] claim: &str, #[case] mut v
 #[rstest]
 #[case::id_token(Header { typ: Some("JWT".into()), ..header("k1") })]
 #[case::no_type(Header { typ: None, ..header("k1") })]
-#[case::no_key(Header { kid: None, ..header("k1") })]
+#[case::unknown_key(Header { kid: Some("k9".into()), ..header("k1") })]
 #[case::critical_extension(Header { crit: Some(vec!["b64".into()]), ..header("k1") })]
 #[tokio::test]
 async fn a_header_that_does_not_fit_is_refused(#[case] header: Header) {
@@ -304,6 +304,7 @@ async fn a_withdrawn_key_is_forgotten() {
     let token = issuer.token(&claims);
     assert_eq!(sample.post(Some(&token), list()).await.status(), StatusCode::OK);
     issuer.served.keys.lock().unwrap().clear();
+    issuer.publish("k2", &new_key());
     sample.clock.advance(Duration::from_secs(600));
     assert_eq!(sample.post(Some(&token), list()).await.status(), StatusCode::UNAUTHORIZED);
 }

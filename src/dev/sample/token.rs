@@ -1,19 +1,24 @@
-//! Whether an access token is good here (RFC 9068 §4): signed by our issuer, meant for this resource and no other,
-//! and not yet expired.
+//! Whether an access token is good here (RFC 9068 §4): signed by our issuer, meant for this resource and no other, and
+//! not yet expired.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::{Deserialize, de::IgnoredAny};
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use url::Url;
 
-use super::keys::Keys;
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
+    jose::{Jwks, Unverified, Verified, VerifyError, verifier::Kind},
+    net::{NetError, Upstream},
     oauth::issuer::Issuer,
 };
 
 /// How far our clock and the issuer's may differ.
 const LEEWAY: Duration = Duration::from_secs(30);
+/// The largest metadata document that is read.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
 
 /// Who is calling, and what the token lets her do.
 #[derive(Debug, Clone)]
@@ -22,93 +27,95 @@ pub(super) struct Caller {
     pub(super) scopes: BTreeSet<String>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// Why a token is not accepted.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Rejected {
-    Invalid(&'static str),
-    KeysUnreachable,
+    #[error(transparent)]
+    Token(#[from] VerifyError),
+    #[error("the token is of another issuer")]
+    Issuer,
+    #[error("the token is for another resource")]
+    Audience,
+    /// RFC 9449 §7.2: as a mere bearer token, it may have been stolen.
+    #[error("the token is bound to a key, whose proof this server does not check")]
+    Bound,
+    #[error("the issuer cannot be asked for its keys")]
+    Metadata(#[from] MetadataError),
 }
 
+impl Rejected {
+    /// Whether the token may be good and only cannot be judged now.
+    pub(super) fn is_an_outage(&self) -> bool {
+        matches!(self, Self::Metadata(_) | Self::Token(VerifyError::NoKeys(_)))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MetadataError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("the issuer is not at a URL")]
+    Address(#[from] url::ParseError),
+    #[error("the metadata is of another issuer")]
+    OtherIssuer,
+}
+
+/// Judges the tokens for one resource.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    pub(super) keys: Keys,
     pub(super) issuer: Issuer,
     /// Our own URI: what `aud` must be.
     pub(super) resource: String,
-    pub(super) clock: Clock,
-}
-
-/// The claims that decide. Times are numbers; a token that writes them as text does not parse.
-#[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    aud: Audience,
-    sub: String,
-    exp: i64,
-    nbf: Option<i64>,
-    #[serde(default)]
-    scope: String,
-    cnf: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
+    clock: Clock,
+    upstream: Upstream,
+    keys: OnceCell<Jwks>,
 }
 
 impl Verifier {
+    pub(super) fn new(issuer: Issuer, resource: String, clock: Clock) -> Result<Self, reqwest::Error> {
+        let upstream = Upstream::new(&issuer)?;
+        Ok(Self { issuer, resource, clock, upstream, keys: OnceCell::new() })
+    }
+
+    /// The caller, if the token is good.
     pub(super) async fn verify(&self, token: &str) -> Result<Caller, Rejected> {
-        let invalid = |why| move |_| Rejected::Invalid(why);
-        let header = jsonwebtoken::decode_header(token).map_err(invalid("the token is no JWT"))?;
-        if header.alg != Algorithm::ES256 || header.crit.is_some() {
-            return Err(Rejected::Invalid("the token is not signed as expected"));
-        }
-        // An ID token of the same issuer must not pass for an access token.
-        if !header.typ.is_some_and(|typ| matches!(typ.as_str(), "at+jwt" | "application/at+jwt")) {
-            return Err(Rejected::Invalid("the token is no access token"));
-        }
-        let kid = header.kid.ok_or(Rejected::Invalid("the token names no key"))?;
-        let jwk = self.keys.find(&kid).await.map_err(|_| Rejected::KeysUnreachable)?;
-        let jwk = jwk.ok_or(Rejected::Invalid("the token is signed by an unknown key"))?;
-        let key = DecodingKey::from_jwk(&jwk).map_err(invalid("the token is signed by an unknown key"))?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &signature_only())
-            .map_err(invalid("the token's signature or claims are wrong"))?
-            .claims;
-        self.judge(&claims)?;
-        let scopes = claims.scope.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-        Ok(Caller { subject: claims.sub, scopes })
+        // The kind keeps an ID token of the same issuer out; the algorithm is ours to choose, never the token's.
+        let token = Unverified::parse(token, Kind::AccessToken, &[Algorithm::ES256])?;
+        let keys = self.keys.get_or_try_init(async || self.discover_keys().await).await?;
+        self.judge(&keys.verify(token).await?)
     }
 
-    fn judge(&self, claims: &Claims) -> Result<(), Rejected> {
-        let now = self.clock.now();
-        let meant_for_us = match &claims.aud {
-            Audience::One(audience) => *audience == self.resource,
-            Audience::Many(audiences) => matches!(audiences.as_slice(), [only] if *only == self.resource),
-        };
-        if claims.iss != self.issuer.as_str() {
-            Err(Rejected::Invalid("the token is of another issuer"))
-        } else if !meant_for_us {
-            Err(Rejected::Invalid("the token is for another resource"))
-        } else if Timestamp::from_secs(claims.exp).plus(LEEWAY) <= now {
-            Err(Rejected::Invalid("the token has expired"))
-        } else if claims.nbf.is_some_and(|nbf| Timestamp::from_secs(nbf) > now.plus(LEEWAY)) {
-            Err(Rejected::Invalid("the token is not valid yet"))
-        } else if claims.cnf.is_some() {
-            // Bound to a key (RFC 9449 §7.2): as a mere bearer token it may have been stolen.
-            Err(Rejected::Invalid("the token is bound to a key whose proof this server does not check"))
-        } else {
-            Ok(())
+    fn judge(&self, token: &Verified) -> Result<Caller, Rejected> {
+        if token.text("iss")? != self.issuer.as_str() {
+            return Err(Rejected::Issuer);
         }
+        if token.audiences()? != [self.resource.as_str()] {
+            return Err(Rejected::Audience);
+        }
+        token.check_times(self.clock.now(), LEEWAY, None)?;
+        if token.claims().contains_key("cnf") {
+            return Err(Rejected::Bound);
+        }
+        let scopes = if token.claims().contains_key("scope") { token.text("scope")? } else { "" };
+        Ok(Caller {
+            subject: token.text("sub")?.to_owned(),
+            scopes: scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        })
     }
-}
 
-/// The crate's own claim checks read the system's clock and accept one audience among many; [`Verifier::judge`] is
-/// stricter, so the crate verifies the signature alone.
-fn signature_only() -> Validation {
-    let mut validation = Validation::new(Algorithm::ES256);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation
+    /// The issuer's metadata says where its keys are (RFC 8414 §3).
+    async fn discover_keys(&self) -> Result<Jwks, MetadataError> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            jwks_uri: Url,
+        }
+        let (origin, path) = (self.issuer.origin(), self.issuer.path());
+        let address = Url::parse(&format!("{origin}/.well-known/oauth-authorization-server{path}"))?;
+        let metadata: Metadata = self.upstream.get_json(&address, MAX_METADATA_BYTES).await?;
+        if metadata.issuer != self.issuer.as_str() {
+            return Err(MetadataError::OtherIssuer);
+        }
+        Ok(Jwks::new(self.upstream.clone(), metadata.jwks_uri, self.clock.clone()))
+    }
 }
