@@ -3,6 +3,7 @@
 //! It sends people to their own identity provider, asks their consent and writes tokens for one audience each.
 //! The rooms, from the ground up; a room uses those above it in this list and never those below:
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod dev;

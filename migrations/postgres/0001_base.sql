@@ -1,11 +1,12 @@
 -- What happened and who did it. A row is written in the transaction of what it records and never changed, except
--- that the sealer notes the batch it was chained into.
+-- that the sealer notes the batch it was chained into. `details` is text on purpose: it must read back byte for byte.
 CREATE TABLE audit (
-    id        TEXT    NOT NULL PRIMARY KEY,
+    id        TEXT   NOT NULL PRIMARY KEY,
     at        BIGINT NOT NULL,
-    event     TEXT    NOT NULL,
+    event     TEXT   NOT NULL,
+    outcome   TEXT   NOT NULL,
     reason    TEXT,
-    reference TEXT,
+    reference TEXT   NOT NULL,
     user_id   TEXT,
     client_id TEXT,
     provider  TEXT,
@@ -13,36 +14,38 @@ CREATE TABLE audit (
     scope     TEXT,
     grant_id  TEXT,
     ip        TEXT,
-    details   JSONB,
+    details   TEXT,
     batch     BIGINT
 );
 CREATE INDEX audit_unsealed ON audit (id) WHERE batch IS NULL;
-CREATE INDEX audit_batch ON audit (batch);
-CREATE INDEX audit_user ON audit (user_id, id);
+CREATE INDEX audit_batch ON audit (batch) WHERE batch IS NOT NULL;
+CREATE INDEX audit_user ON audit (user_id, at);
+CREATE INDEX audit_event ON audit (event, at);
 
--- The chain: each batch names the rows it holds by their Merkle root, and the batch before it.
+-- The chain. `members` holds the id and the hash of each row, `root` is their Merkle root, `previous` the head of the
+-- batch before, `sealed` the batch's own head under the encryption key.
 CREATE TABLE audit_batches (
     number   BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
-    rows     BIGINT NOT NULL,
-    root     BYTEA    NOT NULL,
-    previous BYTEA    NOT NULL,
-    sealed   BYTEA    NOT NULL
+    members  BYTEA  NOT NULL,
+    root     BYTEA  NOT NULL,
+    previous BYTEA  NOT NULL,
+    sealed   BYTEA  NOT NULL
 );
 
 -- One sealed known text for each encryption key that was ever used, to prove at start-up that a key is still
 -- the one that its id stands for.
 CREATE TABLE key_proofs (
-    key_id TEXT    NOT NULL PRIMARY KEY,
-    sealed BYTEA    NOT NULL,
+    key_id TEXT   NOT NULL PRIMARY KEY,
+    sealed BYTEA  NOT NULL,
     at     BIGINT NOT NULL
 );
 
 -- The keys that sign tokens, sealed.
 CREATE TABLE signing_keys (
-    id         TEXT    NOT NULL PRIMARY KEY,
-    algorithm  TEXT    NOT NULL,
-    sealed     BYTEA    NOT NULL,
+    id         TEXT   NOT NULL PRIMARY KEY,
+    algorithm  TEXT   NOT NULL,
+    sealed     BYTEA  NOT NULL,
     created_at BIGINT NOT NULL,
     active_at  BIGINT NOT NULL,
     retired_at BIGINT

@@ -1,11 +1,12 @@
 -- What happened and who did it. A row is written in the transaction of what it records and never changed, except
--- that the sealer notes the batch it was chained into.
+-- that the sealer notes the batch it was chained into. `details` is text on purpose: it must read back byte for byte.
 CREATE TABLE audit (
     id        TEXT    NOT NULL PRIMARY KEY,
     at        INTEGER NOT NULL,
     event     TEXT    NOT NULL,
+    outcome   TEXT    NOT NULL,
     reason    TEXT,
-    reference TEXT,
+    reference TEXT    NOT NULL,
     user_id   TEXT,
     client_id TEXT,
     provider  TEXT,
@@ -17,14 +18,16 @@ CREATE TABLE audit (
     batch     INTEGER
 ) STRICT;
 CREATE INDEX audit_unsealed ON audit (id) WHERE batch IS NULL;
-CREATE INDEX audit_batch ON audit (batch);
-CREATE INDEX audit_user ON audit (user_id, id);
+CREATE INDEX audit_batch ON audit (batch) WHERE batch IS NOT NULL;
+CREATE INDEX audit_user ON audit (user_id, at);
+CREATE INDEX audit_event ON audit (event, at);
 
--- The chain: each batch names the rows it holds by their Merkle root, and the batch before it.
+-- The chain. `members` holds the id and the hash of each row, `root` is their Merkle root, `previous` the head of the
+-- batch before, `sealed` the batch's own head under the encryption key.
 CREATE TABLE audit_batches (
     number   INTEGER NOT NULL PRIMARY KEY,
     at       INTEGER NOT NULL,
-    rows     INTEGER NOT NULL,
+    members  BLOB    NOT NULL,
     root     BLOB    NOT NULL,
     previous BLOB    NOT NULL,
     sealed   BLOB    NOT NULL

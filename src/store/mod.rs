@@ -4,6 +4,7 @@
 //! SQL that both engines read alike: `$1` parameters, times as `BIGINT` milliseconds, `ON CONFLICT`, `RETURNING`.
 //! Nothing outside this room and `audit` names a table.
 
+pub mod audit;
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
