@@ -7,10 +7,12 @@
 pub mod json;
 pub mod jwks;
 pub mod key_set;
+pub mod keys;
 pub mod signer;
 pub mod verifier;
 
 pub use jwks::{Jwks, JwksError};
 pub use key_set::KeySet;
+pub use keys::{KeyRing, KeyRingError};
 pub use signer::Signer;
 pub use verifier::{Unverified, Verified, VerifyError};

@@ -13,13 +13,11 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// What our tokens can be signed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256: what every resource server understands.
-    #[sqlx(rename = "ES256")]
     Es256,
     /// Ed25519 (RFC 8037).
-    #[sqlx(rename = "EdDSA")]
     EdDsa,
 }
 
@@ -40,6 +38,17 @@ impl SigningAlgorithm {
             Self::EdDsa => Ed25519KeyPair::generate_pkcs8(&random)?,
         };
         Ok(Zeroizing::new(document.as_ref().to_vec()))
+    }
+}
+
+impl TryFrom<String> for SigningAlgorithm {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        [Self::Es256, Self::EdDsa]
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
+            .ok_or("a signing algorithm that this version does not know")
     }
 }
 

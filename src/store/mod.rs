@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 pub mod identities;
 pub mod key_proofs;
 pub mod logins;
+pub mod signing_keys;
 pub mod sweep;
 pub mod users;
 
