@@ -240,3 +240,36 @@ fn post_json(url: &Url, body: &Value) -> Request {
     *request.body_mut() = Some(body.to_string().into());
     request
 }
+
+pub(super) fn challenge(answer: &Answer) -> Result<String, Deviation> {
+    let challenge = answer.header(&header::WWW_AUTHENTICATE);
+    challenge.map(str::to_owned).ok_or_else(|| Deviation::new("a WWW-Authenticate header", "none"))
+}
+
+/// The value of a quoted parameter of a `Bearer` challenge (RFC 6750 §3). Its values hold no quotes.
+pub(super) fn challenge_parameter(challenge: &str, name: &str) -> Result<String, Deviation> {
+    let mut rest = challenge.strip_prefix("Bearer ").unwrap_or_default();
+    while let Some((parameter, after)) = rest.split_once("=\"") {
+        let Some((value, after)) = after.split_once('"') else { break };
+        if parameter.trim_start_matches([',', ' ']) == name {
+            return Ok(value.to_owned());
+        }
+        rest = after;
+    }
+    Err(Deviation::new(&format!("{name} in the challenge"), challenge))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_read_parameter_by_parameter() {
+        let challenge =
+            r#"Bearer error="insufficient_scope", resource_metadata="http://h/x?scope=1", scope="a b""#;
+        assert_eq!(challenge_parameter(challenge, "scope").unwrap(), "a b");
+        assert_eq!(challenge_parameter(challenge, "error").unwrap(), "insufficient_scope");
+        assert!(challenge_parameter(challenge, "realm").is_err());
+        assert!(challenge_parameter(r#"Basic scope="a""#, "scope").is_err());
+    }
+}
