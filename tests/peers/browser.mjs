@@ -4,8 +4,8 @@
 //   const back = await person.walk(authorizationUrl, 'http://127.0.0.1:3000/callback');
 //
 // `walk` answers every page on the way: text fields by name from `fields` (any password does), checkboxes as the page
-// has them save those in `untick`, a list of providers by the link that `provider` names, and the button whose value
-// is `press`, or else the form's first. It ends at the URL that begins with `stop`, which it does not open.
+// has them save those in `untick`, a list of providers by the link that `provider` names, and the form that has a
+// button of the value `press`, or else the first form and its first button. It ends at the URL that begins with `stop`, which it does not open.
 
 import { createInterface } from 'node:readline';
 import { parse } from 'node-html-parser';
@@ -49,7 +49,8 @@ export class Person {
   #answer(page, url) {
     const link = this.provider && page.querySelector(`a[href*="/login/${this.provider}"]`);
     if (link) return [new URL(link.getAttribute('href'), url).href, undefined];
-    const form = page.querySelectorAll('form').find((each) => each.getAttribute('method')?.toLowerCase() === 'post');
+    const forms = page.querySelectorAll('form').filter((each) => each.getAttribute('method')?.toLowerCase() === 'post');
+    const form = forms.find((each) => this.#pressed(each)) ?? forms[0];
     if (!form) throw new Error(`nothing to answer at ${url}: ${words(page)}`);
     const target = new URL(form.getAttribute('action') || url, url).href;
     return [target, new URLSearchParams([...this.#inputs(form), ...this.#button(form)])];
@@ -67,9 +68,10 @@ export class Person {
     });
   }
 
+  #pressed = (form) => form.querySelectorAll('button').find((each) => each.getAttribute('value') === this.press);
+
   #button(form) {
-    const buttons = form.querySelectorAll('button');
-    const button = buttons.find((each) => each.getAttribute('value') === this.press) ?? buttons[0];
+    const button = this.#pressed(form) ?? form.querySelector('button');
     return button?.hasAttribute('name') ? [[button.getAttribute('name'), button.getAttribute('value') ?? '']] : [];
   }
 
