@@ -5,7 +5,8 @@
 //
 // `walk` answers every page on the way: text fields by name from `fields` (any password does), checkboxes as the page
 // has them save those in `untick`, a list of providers by the link that `provider` names, and the form that has a
-// button of the value `press`, or else the first form and its first button. It ends at the URL that begins with `stop`, which it does not open.
+// button of the value `press`, or else the first form and its first button. It ends at the URL that begins with `stop`,
+// which it does not open.
 
 import { createInterface } from 'node:readline';
 import { parse } from 'node-html-parser';
