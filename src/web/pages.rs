@@ -1,9 +1,9 @@
 //! The pages that people see. Each is a struct of plain values that a room fills and askama renders from
 //! `templates/`; the types of [`shown`] keep what strangers wrote from reordering or flooding a page.
 //!
-//! No page holds a script, an inline style or an address on another host, so the policy
+//! No page holds a script, an inline style or anything from another host, so the policy
 //! `default-src 'none'; style-src 'self'; img-src 'self'` fits them all. Links and forms name paths of
-//! ours; [`Chrome`] puts the issuer's path before them.
+//! ours, save the way [`Back`] to a client; [`Chrome`] puts the issuer's path before them.
 
 mod account;
 mod consent;
@@ -14,17 +14,18 @@ mod sign_in;
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 pub use self::account::{Account, Application, Session};
 pub use self::consent::{Client, Consent, RefusedScope, ReturnsTo, Scope};
-pub use self::outcome::{Done, ErrorPage, Link};
+pub use self::outcome::{Back, Done, ErrorPage, Link};
 pub use self::shown::{Host, LocalPath, Moment, Name, Plain, Prose, Span};
 pub use self::sign_in::{Asking, Chooser, DevSignIn, EmailForm, ProviderChoice, TestUser};
 
@@ -105,3 +106,6 @@ fn fingerprint(text: &str) -> String {
     name.truncate(12);
     name
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,10 @@
 
 use askama::Template;
 
-use super::shown::{Host, Moment, Name, Prose};
-use super::{Chrome, Person};
+use super::{
+    Chrome, Person,
+    shown::{Host, Moment, Name, Prose},
+};
 
 /// The account page. Every form carries `csrf`:
 /// `POST /account/applications/end` with `grant`; `POST /account/sessions/end` with `session`;

@@ -2,8 +2,10 @@
 
 use askama::Template;
 
-use super::shown::{Host, Name, Prose, Span};
-use super::{Chrome, Person};
+use super::{
+    Chrome, Person,
+    shown::{Host, Name, Prose, Span},
+};
 
 /// Asks for consent. `POST /interaction/{id}` with `csrf`, `scope` once for each ticked box, and
 /// `decision` = `allow` or `deny`. The "not you?" button is `POST /logout` with `csrf` and `interaction`.

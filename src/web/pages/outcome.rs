@@ -2,8 +2,10 @@
 
 use askama::Template;
 
-use super::Chrome;
-use super::shown::{LocalPath, Name, Prose};
+use super::{
+    Chrome,
+    shown::{Host, LocalPath, Name, Prose},
+};
 
 /// Says what went wrong, a refused entry included.
 #[derive(Template)]
@@ -23,8 +25,10 @@ pub struct ErrorPage {
     pub contact: Option<Name>,
     /// What finds this event in the log.
     pub reference: Name,
-    /// Where to try again, if that can help.
-    pub retry: Option<LocalPath>,
+    /// Where to go on or try again with us, if that can help.
+    pub link: Option<Link>,
+    /// The way back to the application, which the browser does not go by itself.
+    pub back: Option<Back>,
 }
 
 impl ErrorPage {
@@ -55,7 +59,15 @@ pub struct Done {
     pub link: Option<Link>,
 }
 
-/// A link of a [`Done`] page.
+/// A way back to an application: its checked redirect URI with the error.
+pub struct Back {
+    /// Where it goes.
+    pub href: String,
+    /// The host that it names.
+    pub host: Host,
+}
+
+/// A link of a page to another of ours.
 pub struct Link {
     /// Where it goes.
     pub href: LocalPath,

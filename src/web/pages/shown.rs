@@ -2,8 +2,7 @@
 //! shown passes through [`Plain`]: one line, bounded, without characters that hide or reorder text. What
 //! remains can still run from right to left; the templates keep it apart with `<bdi>`.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use time::OffsetDateTime;
 
@@ -175,5 +174,80 @@ impl fmt::Display for Span {
         };
         let count = seconds / unit;
         write!(f, "{about}{count} {word}{}", if count == 1 { "" } else { "s" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("  Code\r\n\t Agent\u{2028}", "Code Agent")]
+    #[case("moc.elgoog\u{202E} \u{2066}x\u{2069}", "moc.elgoog x")]
+    #[case("Cl\u{200B}au\u{AD}de\u{E0041}", "Claude")]
+    #[case("a\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}b", "a\u{300}\u{301}\u{302}\u{303}b")]
+    #[case("\u{3164}\u{0}\u{2060}", "(no name)")]
+    #[case("", "(no name)")]
+    #[case("می\u{200C}خواهم 👩\u{200D}💻", "می\u{200C}خواهم 👩\u{200D}💻")]
+    fn what_hides_or_reorders_is_taken_out(#[case] written: &str, #[case] shown: &str) {
+        assert_eq!(Name::from(written).as_str(), shown);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_visibly_and_a_real_host_never() {
+        assert_eq!(Plain::<5>::from("12345").as_str(), "12345");
+        assert_eq!(Plain::<5>::from("123456").as_str(), "1234…");
+        assert_eq!(Plain::<5>::from("123 456").as_str(), "123…");
+        let host = format!("{}.example", "a.".repeat(122));
+        assert_eq!(host.len(), 252);
+        assert_eq!(Host::from(&host).as_str(), host);
+    }
+
+    #[rstest]
+    #[case("/login/okta?interaction=1", "/login/okta?interaction=1")]
+    #[case("//evil.example/", "/")]
+    #[case("/\\evil.example/", "/")]
+    #[case("/\t/evil.example/", "/")]
+    #[case("https://evil.example/", "/")]
+    #[case("javascript:alert(1)", "/")]
+    #[case("", "/")]
+    fn a_link_never_leaves(#[case] written: &str, #[case] shown: &str) {
+        assert_eq!(LocalPath::from(written).to_string(), shown);
+    }
+
+    #[rstest]
+    #[case(0, "1 January 1970, 00:00 UTC", "1970-01-01T00:00:00Z")]
+    #[case(1_795_212_345_999, "20 November 2026, 22:05 UTC", "2026-11-20T22:05:45Z")]
+    #[case(i64::MAX, "1 January 1970, 00:00 UTC", "1970-01-01T00:00:00Z")]
+    fn a_moment_reads_well(#[case] millis: i64, #[case] words: &str, #[case] iso: &str) {
+        let moment = Moment::from(Timestamp::from_millis(millis));
+        assert_eq!((moment.to_string().as_str(), moment.iso().as_str()), (words, iso));
+    }
+
+    #[rstest]
+    #[case(0, "less than a second")]
+    #[case(1, "1 second")]
+    #[case(60, "1 minute")]
+    #[case(600, "10 minutes")]
+    #[case(5_400, "90 minutes")]
+    #[case(28_800, "8 hours")]
+    #[case(100_000, "about 27 hours")]
+    #[case(7_776_000, "90 days")]
+    #[case(86_400_000, "1000 days")]
+    fn a_span_reads_well(#[case] seconds: u64, #[case] words: &str) {
+        assert_eq!(Span::from(Duration::from_secs(seconds)).to_string(), words);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_one_short_visible_line(text in any::<String>()) {
+            let shown = Plain::<20>::from(&text);
+            prop_assert!((1..=20).contains(&shown.as_str().chars().count()));
+            prop_assert!(!shown.as_str().contains(|c: char| c.is_control() || is_hidden(c)));
+            prop_assert_eq!(&Plain::from(shown.as_str()), &shown, "cleaning twice changes nothing");
+        }
     }
 }

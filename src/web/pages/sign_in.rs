@@ -2,8 +2,10 @@
 
 use askama::Template;
 
-use super::Chrome;
-use super::shown::{LocalPath, Name};
+use super::{
+    Chrome,
+    shown::{LocalPath, Name},
+};
 
 /// Lets the person choose among several providers.
 #[derive(Template)]
