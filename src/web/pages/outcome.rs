@@ -2,10 +2,8 @@
 
 use askama::Template;
 
-use super::{
-    Chrome,
-    shown::{Host, LocalPath, Name, Prose},
-};
+use super::Chrome;
+use super::shown::{Host, LocalPath, Name, Prose};
 
 /// Says what went wrong, a refused entry included.
 #[derive(Template)]
