@@ -55,6 +55,12 @@ impl TokenHash {
     }
 }
 
+impl subtle::ConstantTimeEq for TokenHash {
+    fn ct_eq(&self, other: &Self) -> subtle::Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
 /// Eight hexadecimal digits: enough to find a row again, useless to an attacker.
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

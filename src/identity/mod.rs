@@ -1,4 +1,5 @@
 //! Who is here: users, their accounts at providers, and the browsers in which they are signed in.
 
+pub mod session;
 pub mod users;
 pub mod verified;

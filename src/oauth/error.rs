@@ -25,6 +25,8 @@ pub enum ErrorCode {
     ServerError,
     /// RFC 6749 §4.1.2.1.
     TemporarilyUnavailable,
+    /// RFC 6750 §3.1.
+    InvalidToken,
     /// RFC 8707 §2.
     InvalidTarget,
     /// RFC 7591 §3.2.2.
@@ -55,6 +57,7 @@ impl ErrorCode {
             Self::AccessDenied => "access_denied",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::InvalidToken => "invalid_token",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",

@@ -17,6 +17,11 @@ pub struct Params(Vec<(String, String)>);
 impl Params {
     /// Parses `application/x-www-form-urlencoded` text: a query or a form body.
     pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
+        Self::parse_repeating(encoded, &REPEATABLE)
+    }
+
+    /// Parses a form of which the parameters in `repeatable` may repeat, such as the checkboxes of a page.
+    pub fn parse_repeating(encoded: &[u8], repeatable: &[&str]) -> Result<Self, OAuthError> {
         let invalid = |text| OAuthError::new(ErrorCode::InvalidRequest, text);
         let mut params: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(encoded) {
@@ -29,7 +34,7 @@ impl Params {
             if value.contains('\u{fffd}') || value.contains('\0') {
                 return Err(invalid("a parameter is not valid UTF-8 text"));
             }
-            if !REPEATABLE.contains(&&*name) && params.iter().any(|(known, _)| *known == name) {
+            if !repeatable.contains(&&*name) && params.iter().any(|(known, _)| *known == name) {
                 return Err(invalid("a parameter is repeated"));
             }
             params.push((name.into_owned(), value.into_owned()));

@@ -79,6 +79,12 @@ impl ScopeSet {
         Self(self.0.union(&other.0).cloned().collect())
     }
 
+    /// The scopes of this set that are not in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
+    }
+
     /// The scopes in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()

@@ -5,12 +5,20 @@
 //! Nothing outside this room and `audit` names a table.
 
 pub mod audit;
+pub mod browser_sessions;
+pub mod clients;
+pub mod codes;
+pub mod consents;
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod grants;
 pub mod identities;
+pub mod interactions;
 pub mod key_proofs;
 pub mod logins;
+pub mod refresh_tokens;
+pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;
 pub mod users;

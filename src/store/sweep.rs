@@ -27,7 +27,23 @@ struct Line {
 }
 
 /// Every table whose rows come to an end by themselves.
-const LINES: &[Line] = &[Line { table: "logins", key: "state_hash", ended: "expires_at <= $1" }];
+const LINES: &[Line] = &[
+    Line { table: "browser_sessions", key: "id_hash", ended: "expires_at <= $1" },
+    Line { table: "sessions", key: "id", ended: "expires_at <= $1" },
+    Line { table: "logins", key: "state_hash", ended: "expires_at <= $1" },
+    Line { table: "interactions", key: "id", ended: "expires_at <= $1" },
+    // A used code is kept for an hour, so that its second use is recognised.
+    Line { table: "codes", key: "hash", ended: "expires_at <= $1 - 3600000" },
+    Line { table: "refresh_tokens", key: "hash", ended: "expires_at <= $1" },
+    Line { table: "grants", key: "id", ended: "expires_at <= $1 OR revoked_at <= $1 - 604800000" },
+    // A registration that was not used for thirty days goes, unless somebody still relies on it.
+    Line {
+        table: "clients",
+        key: "id",
+        ended: "last_used_at <= $1 - 2592000000 AND NOT EXISTS (SELECT 1 FROM grants g \
+                WHERE g.client_id = clients.id AND g.revoked_at IS NULL AND g.expires_at > $1)",
+    },
+];
 
 /// Sweeps every minute, for as long as it is polled; it may be dropped at any point.
 pub async fn run(db: Db, clock: Clock) {

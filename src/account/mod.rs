@@ -1,0 +1,246 @@
+//! What a person may see of herself, and end: the applications that act for her and the browsers in which she is
+//! signed in.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    authorize::{interaction::person, see_other},
+    clients,
+    identity::session::BrowserSession,
+    ids::{GrantId, SessionId, UserId},
+    store::{
+        consents,
+        grants::{self, Grant},
+        sessions::{self, SignedIn},
+    },
+    web::{
+        error::PageError,
+        page::{self, FormTargets},
+        pages,
+        request::{Origin, OwnForm, PageForm},
+    },
+};
+
+/// The routes of this room.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/account", get(show))
+        .route("/account/applications/end", post(end_application))
+        .route("/account/sessions/end", post(end_session))
+        .route("/account/sessions/end-all", post(end_all_sessions))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    session: BrowserSession,
+    PageForm(query): PageForm,
+) -> Result<Response, PageError> {
+    let Some(signed_in) = session.signed_in() else {
+        return Ok(Redirect::to(&app.path("/login")).into_response());
+    };
+    let now = app.clock.now();
+    let mut applications = Vec::new();
+    for grant in grants::of_user(&app.db, &signed_in.user_id, now).await? {
+        applications.push(application(&app, grant).await);
+    }
+    let idle_since = now.minus(app.config.lifetimes.session_idle);
+    let mut browsers = sessions::of_user(&app.db, &signed_in.user_id, now, idle_since).await?;
+    browsers.sort_by_key(|other| other.id != signed_in.id);
+    let view = pages::Account {
+        chrome: app.chrome(),
+        csrf: session.csrf_token(),
+        person: person(&app, signed_in).await?,
+        notice: query.get("ended").and_then(notice).map(Into::into),
+        applications,
+        sessions: browsers.into_iter().map(|other| browser(&app, &other, signed_in)).collect(),
+    };
+    Ok(page::render(StatusCode::OK, &view, &FormTargets::own()))
+}
+
+fn notice(ended: &str) -> Option<&'static str> {
+    match ended {
+        "application" => {
+            Some("The application's access has ended. A token that it still holds runs out within minutes.")
+        }
+        "session" => Some("That browser is signed out."),
+        _ => None,
+    }
+}
+
+async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
+    let client = clients::find(app, &grant.client_id).await.ok();
+    let host = client.as_ref().and_then(|client| match &client.origin {
+        clients::Origin::Document { host, .. } => Some(host.as_str().into()),
+        clients::Origin::Declared | clients::Origin::Dynamic => None,
+    });
+    let resource = app.config.resources.get(&grant.resource);
+    let words = |scope: &crate::oauth::scope::Scope| {
+        let rule = resource.and_then(|resource| resource.scopes.get(scope));
+        rule.map_or_else(|| scope.as_str().into(), |rule| rule.description.as_str().into())
+    };
+    pages::Application {
+        grant: grant.id.to_string(),
+        client: client.as_ref().map_or(grant.client_id.as_str(), |client| client.name.as_str()).into(),
+        client_host: host,
+        resource: resource.map_or(grant.resource.as_str(), |resource| resource.name.as_str()).into(),
+        scopes: grant.scope.iter().map(words).collect(),
+        granted: grant.created_at.into(),
+        last_used: Some(grant.last_used_at.into()),
+    }
+}
+
+fn browser(app: &App, other: &SignedIn, current: &SignedIn) -> pages::Session {
+    let provider =
+        app.config.providers.get(&other.provider).map_or(other.provider.as_str(), |p| p.name.as_str());
+    pages::Session {
+        session: other.id.to_string(),
+        current: other.id == current.id,
+        browser: describe(&other.user_agent).as_str().into(),
+        provider: provider.into(),
+        signed_in: other.created_at.into(),
+        last_seen: other.last_seen_at.into(),
+    }
+}
+
+/// A browser as a person would name hers. The order matters: most browsers claim to be others too.
+fn describe(user_agent: &str) -> String {
+    let named = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
+    let browser = named(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+    ]);
+    let system = named(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(only), None) | (None, Some(only)) => only.to_owned(),
+        (None, None) => "An unknown browser".to_owned(),
+    }
+}
+
+/// Ends what a client may do at a resource: every grant, and the consent behind them.
+async fn end_application(
+    State(app): State<Arc<App>>,
+    session: BrowserSession,
+    origin: Origin,
+    OwnForm(form): OwnForm,
+) -> Result<Response, PageError> {
+    session.check_csrf(form.get("csrf"))?;
+    let signed_in = session.signed_in().ok_or_else(PageError::stale_link)?;
+    let id = form.get("grant").and_then(GrantId::parse).ok_or_else(PageError::stale_link)?;
+    let Some(grant) = grants::find(&app.db, &id).await?.filter(|grant| grant.user_id == signed_in.user_id)
+    else {
+        return Err(PageError::stale_link());
+    };
+    let mut tx = app.db.begin().await?;
+    let ended =
+        grants::revoke_all(&mut tx, &grant.user_id, &grant.client_id, &grant.resource, app.clock.now())
+            .await?;
+    consents::delete(&mut tx, &grant.user_id, &grant.client_id, &grant.resource).await?;
+    for id in ended {
+        let event = Event::new(Kind::GrantRevoked, &origin.recorded)
+            .user(&grant.user_id)
+            .client(&grant.client_id)
+            .grant(&id)
+            .reason("by_owner");
+        app.record(&mut tx, &event).await?;
+    }
+    tx.commit().await?;
+    Ok(see_other(&app.path("/account?ended=application")))
+}
+
+async fn end_session(
+    State(app): State<Arc<App>>,
+    mut session: BrowserSession,
+    origin: Origin,
+    OwnForm(form): OwnForm,
+) -> Result<Response, PageError> {
+    session.check_csrf(form.get("csrf"))?;
+    let signed_in = session.signed_in().ok_or_else(PageError::stale_link)?.clone();
+    let id = form.get("session").and_then(SessionId::parse).ok_or_else(PageError::stale_link)?;
+    let mut tx = app.db.begin().await?;
+    if sessions::delete(&mut tx, &signed_in.user_id, &id).await? {
+        app.record(&mut tx, &session_ended(&origin, &signed_in.user_id, &id)).await?;
+    }
+    tx.commit().await?;
+    if id == signed_in.id {
+        session.forget().await?;
+        return Ok(signed_out(&app));
+    }
+    Ok(see_other(&app.path("/account?ended=session")))
+}
+
+async fn end_all_sessions(
+    State(app): State<Arc<App>>,
+    mut session: BrowserSession,
+    origin: Origin,
+    OwnForm(form): OwnForm,
+) -> Result<Response, PageError> {
+    session.check_csrf(form.get("csrf"))?;
+    let user = session.signed_in().ok_or_else(PageError::stale_link)?.user_id.clone();
+    let mut tx = app.db.begin().await?;
+    for id in sessions::delete_all(&mut tx, &user).await? {
+        app.record(&mut tx, &session_ended(&origin, &user, &id)).await?;
+    }
+    tx.commit().await?;
+    session.forget().await?;
+    Ok(signed_out(&app))
+}
+
+fn session_ended(origin: &Origin, user: &UserId, session: &SessionId) -> Event {
+    Event::new(Kind::SessionEnded, &origin.recorded).user(user).reason("by_owner").detail("session", session)
+}
+
+fn signed_out(app: &App) -> Response {
+    let view = pages::Done {
+        chrome: app.chrome(),
+        heading: "You are signed out".into(),
+        message: "Applications keep the access that you gave them; end it on your account page.".into(),
+        link: Some(pages::Link { href: "/login".into(), text: "Sign in again".into() }),
+    };
+    page::render(StatusCode::OK, &view, &FormTargets::own())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::describe;
+
+    #[rstest]
+    #[case("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux")]
+    #[case(
+        "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0",
+        "Edge on Windows"
+    )]
+    #[case(
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Safari/604.1",
+        "Safari on iPhone"
+    )]
+    #[case("curl/8.0", "An unknown browser")]
+    fn browsers_are_named(#[case] user_agent: &str, #[case] name: &str) {
+        assert_eq!(describe(user_agent), name);
+    }
+}

@@ -1,0 +1,120 @@
+//! The parts of the house, built once from configuration, clock and entropy, and lent to every request.
+
+mod metadata;
+pub mod router;
+
+use std::sync::Arc;
+
+use crate::{
+    audit::{self, Event},
+    clients::document::DocumentCache,
+    clock::Clock,
+    config::Config,
+    entropy::Entropy,
+    federation::Federation,
+    jose::keys::{KeyRing, KeyRingError},
+    net::{Guarded, Upstream},
+    seal::{self, KeyProofError, KeysError, Sealer},
+    store::{Db, MigrateError, StoreError, Tx},
+    web::{limits::Limits, pages::Chrome},
+};
+
+/// Everything that a request may need.
+pub struct App {
+    /// What the operator declared.
+    pub config: Config,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub entropy: Entropy,
+    /// The database.
+    pub db: Db,
+    /// What seals secrets that must be used again.
+    pub sealer: Sealer,
+    /// Our signing keys.
+    pub keys: KeyRing,
+    /// The client for addresses that the operator configured.
+    pub upstream: Upstream,
+    /// Clients' metadata documents.
+    pub documents: DocumentCache,
+    /// What we know of the providers at run time.
+    pub federation: Federation,
+    /// Counts of what strangers do.
+    pub limits: Limits,
+    /// Whether pages say that this is not for production.
+    pub dev: bool,
+}
+
+/// Why the house could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database could not be reached.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+    /// Its tables could not be brought up to date.
+    #[error("the database's tables: {0}")]
+    Migrate(#[from] MigrateError),
+    /// The encryption keys are of no use.
+    #[error("the encryption keys: {0}")]
+    Keys(#[from] KeysError),
+    /// The encryption keys are not those that sealed what is there.
+    #[error("the encryption keys: {0}")]
+    Proof(#[from] KeyProofError),
+    /// The client for outbound requests could not be made.
+    #[error("outbound requests: {0}")]
+    Net(#[from] reqwest::Error),
+    /// The signing keys could not be loaded or made.
+    #[error("the signing keys: {0}")]
+    Signing(#[from] KeyRingError),
+}
+
+impl App {
+    /// Opens the database, brings it up to date, proves the encryption keys and loads the signing keys, which are made
+    /// at the first start.
+    pub async fn open(
+        config: Config,
+        clock: Clock,
+        entropy: Entropy,
+        dev: bool,
+    ) -> Result<Arc<Self>, OpenError> {
+        let db = Db::open(&config.database.url).await?;
+        db.migrate().await?;
+        let sealer = Sealer::new(&config.encryption.keys)?;
+        seal::prove_keys(&db, &sealer, &clock, &entropy).await?;
+        let keys = KeyRing::load_or_create(&db, &sealer, &clock, &entropy).await?;
+        let issuer = &config.server.issuer;
+        Ok(Arc::new(Self {
+            upstream: Upstream::new(issuer)?,
+            documents: DocumentCache::new(Guarded::new(issuer)?, config.registration.documents.clone()),
+            federation: Federation::new(&config),
+            limits: Limits::default(),
+            config,
+            clock,
+            entropy,
+            db,
+            sealer,
+            keys,
+            dev,
+        }))
+    }
+
+    /// Records an event in the transaction of the effect that it tells of.
+    pub async fn record(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
+        audit::record(tx, &self.clock, &self.entropy, event).await
+    }
+
+    /// Records an event that stands alone, such as a refusal.
+    pub async fn record_alone(&self, event: &Event) -> Result<(), StoreError> {
+        audit::record_alone(&self.db, &self.clock, &self.entropy, event).await
+    }
+
+    /// A path of ours as browsers see it, under the issuer's.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.config.server.issuer.path())
+    }
+
+    /// What frames every page.
+    pub fn chrome(&self) -> Chrome {
+        Chrome::new(self.config.server.name.as_str(), self.config.server.issuer.path(), self.dev)
+    }
+}

@@ -1,0 +1,137 @@
+//! The authorization endpoint and what a person answers there (OAuth 2.1 §4.1).
+//!
+//! A request becomes an interaction bound to the browser that began it. What it needs next is decided by a pure
+//! function ([`next`]) each time the interaction's page is opened, so back, reload and several tabs all work.
+
+mod answer;
+pub mod interaction;
+pub mod next;
+pub mod request;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use sqlx::types::Json;
+
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    authorize::request::Refused,
+    clients::{self, Client, ClientError},
+    identity::session::BrowserSession,
+    ids::{ClientId, InteractionId},
+    oauth::{authorization::Reply, error::OAuthError, redirect_uri::Reach},
+    store::interactions::{self, Interaction},
+    web::{
+        error::{Fault, PageError},
+        request::{Origin, PageForm},
+    },
+};
+
+/// The routes of this room.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/oauth/authorize", get(authorize).post(authorize))
+        .route("/interaction/{id}", get(interaction::show).post(answer::answer))
+}
+
+async fn authorize(
+    State(app): State<Arc<App>>,
+    session: BrowserSession,
+    origin: Origin,
+    headers: HeaderMap,
+    form: Result<PageForm, PageError>,
+) -> Result<Response, PageError> {
+    let now = app.clock.now();
+    if !app.limits.begun.admits(&origin.ip, now) {
+        return Err(too_many());
+    }
+    app.limits.begun.count(origin.ip, now);
+    let PageForm(params) = form?;
+    let client = client_of(&app, params.get("client_id")).await?;
+    let reply = request::reply_of(&params, &client)?;
+    let request = match request::validate(&params, &client, reply, is_cross_site(&headers), &app.config) {
+        Ok(request) => request,
+        Err(Refused { reply, error }) => {
+            let event = Event::new(Kind::AuthorizationRefused, &origin.recorded)
+                .client(&client.id)
+                .reason(error.code.as_str())
+                .detail("why", &error.description);
+            app.record_alone(&event).await?;
+            return Ok(send_error(&app, &client, &reply, &error));
+        }
+    };
+    let interaction = Interaction {
+        id: InteractionId::new(&app.clock, &app.entropy),
+        browser_hash: session.browser_hash(),
+        request: Json(request),
+        created_at: now,
+        expires_at: now.plus(app.config.lifetimes.interaction),
+        answered_at: None,
+    };
+    session.remember().await?;
+    let mut tx = app.db.begin().await?;
+    interactions::insert(&mut tx, &interaction).await?;
+    tx.commit().await?;
+    Ok(Redirect::to(&app.path(&format!("/interaction/{}", interaction.id))).into_response())
+}
+
+/// The client, or a page: nothing is ever sent to a redirect URI of a client that is not known.
+pub(crate) async fn client_of(app: &Arc<App>, id: Option<&str>) -> Result<Client, PageError> {
+    let id = id.ok_or_else(|| PageError::bad_application("It did not say which application it is."))?;
+    let unknown = || PageError::bad_application("It calls itself by a name that is not known here.");
+    let id = ClientId::try_from(id.to_owned()).map_err(|_| unknown())?;
+    clients::find(app, &id).await.map_err(|error| match error {
+        ClientError::Unknown => unknown().with_reason(format!("unknown client {id}")),
+        ClientError::Store(error) => PageError::from(error),
+        ClientError::Document(error) => {
+            PageError::bad_application(format!("Its description of itself could not be used: {error}."))
+                .with_reason(format!("client document {id}: {error:?}"))
+        }
+    })
+}
+
+/// Whether a page of another site sent the browser here (Fetch Metadata). Browsers that do not say so count as sent.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    !matches!(site, Some("none" | "same-origin" | "same-site"))
+}
+
+fn too_many() -> PageError {
+    PageError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        Fault::Application,
+        "Too many attempts",
+        "Your computer or network has begun too many sign-ins within a minute.",
+        "Wait a minute and try again.",
+    )
+}
+
+/// Sends an error back to the client. Where anybody may have registered the address, the browser is not sent there
+/// unasked: an open redirector would lend our name to any site (OAuth 2.1 §7.13).
+pub(crate) fn send_error(app: &App, client: &Client, reply: &Reply, error: &OAuthError) -> Response {
+    let target = reply.with_error(&app.config.server.issuer, error);
+    if client.is_assured() || reply.redirect_uri.reach() != Reach::Web {
+        return see_other(&target);
+    }
+    PageError::bad_application(format!("It was refused: {}.", error.description))
+        .with_way_back(&reply.redirect_uri, target)
+        .with_reason(error.code.as_str())
+        .into_response()
+}
+
+/// 303, never 307: a form that was posted here must not be posted on (OAuth 2.1 §7.5.3). The answer must not be kept.
+pub(crate) fn see_other(target: &str) -> Response {
+    let headers = [
+        (header::LOCATION, target),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}

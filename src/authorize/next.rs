@@ -1,0 +1,92 @@
+//! What an interaction needs next: a pure function of the request, the person and what she allowed before.
+
+use crate::{
+    clients::Client,
+    clock::Timestamp,
+    oauth::{
+        authorization::ValidatedRequest,
+        error::{ErrorCode, OAuthError},
+        redirect_uri::Reach,
+        scope::ScopeSet,
+    },
+    policy::{Decision, Reason},
+    store::{consents::Consent, sessions::SignedIn},
+};
+
+/// The next step.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The person must sign in, or sign in again.
+    SignIn,
+    /// The person must be asked for these scopes.
+    AskConsent(ScopeSet),
+    /// Consent is remembered: a code may be given at once.
+    Finish(ScopeSet),
+    /// No rule lets this person have any of it.
+    NotEntitled(Vec<Reason>),
+    /// The client asked that nothing be shown, and something must be.
+    Refuse(OAuthError),
+}
+
+/// Whether a sign-in is recent enough for this request.
+pub fn sign_in_suffices(
+    request: &ValidatedRequest,
+    began: Timestamp,
+    now: Timestamp,
+    session: &SignedIn,
+) -> bool {
+    let young_enough =
+        request.max_age.is_none_or(|seconds| now.since(session.auth_time).as_secs() <= u64::from(seconds));
+    let after_request = !request.prompt.login || session.auth_time.as_secs() >= began.as_secs();
+    young_enough && after_request
+}
+
+/// What comes before there is a session that suffices.
+pub fn without_session(request: &ValidatedRequest) -> Step {
+    if request.prompt.none {
+        Step::Refuse(OAuthError::new(ErrorCode::LoginRequired, "the user is not signed in"))
+    } else {
+        Step::SignIn
+    }
+}
+
+/// What comes once the person is known and the policy has spoken.
+pub fn with_session(
+    request: &ValidatedRequest,
+    client: &Client,
+    decision: Decision,
+    remembered: Option<&Consent>,
+) -> Step {
+    if !decision.is_allowed() {
+        let refused = decision.refused.into_iter().map(|(_, reason)| reason);
+        return Step::NotEntitled(decision.barred.into_iter().chain(refused).collect());
+    }
+    if may_skip_consent(request, client, &decision.granted, remembered) {
+        return Step::Finish(decision.granted);
+    }
+    if request.prompt.none {
+        return Step::Refuse(OAuthError::new(ErrorCode::ConsentRequired, "the user must be asked"));
+    }
+    Step::AskConsent(decision.granted)
+}
+
+/// Consent is remembered only where the client at the other end is surely the one that was allowed: its identity is
+/// assured, the answer goes to the same host over https, and no other site sent the person here.
+fn may_skip_consent(
+    request: &ValidatedRequest,
+    client: &Client,
+    scope: &ScopeSet,
+    remembered: Option<&Consent>,
+) -> bool {
+    remembers_consent(client, &request.reply.redirect_uri)
+        && !request.prompt.consent
+        && !request.cross_site
+        && remembered.is_some_and(|consent| {
+            scope.is_subset(&consent.scope) && consent.redirect_host == request.reply.redirect_uri.host()
+        })
+}
+
+/// Whether a consent given to this client at this address would be remembered.
+pub fn remembers_consent(client: &Client, redirect_uri: &crate::oauth::redirect_uri::RedirectUri) -> bool {
+    client.is_assured() && redirect_uri.reach() == Reach::Web
+}

@@ -1,0 +1,69 @@
+//! The command line: one file a command.
+
+//mod check;
+mod dev;
+mod keys;
+mod migrate;
+//mod providers;
+mod serve;
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// Between every corporate identity provider and every MCP server.
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: broker, test identity provider and sample MCP server on this machine, without any configuration
+    Dev(dev::Args),
+    /// Run the server
+    Serve(serve::Args),
+    /// Validate a configuration file
+    Check(check::Args),
+    /// Show the identity providers that are known, and what each needs
+    Providers(providers::Args),
+    /// Make keys and list them
+    Keys(keys::Args),
+    /// Bring the database's tables up to date, then stop
+    Migrate(migrate::Args),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = std::io::stdout();
+    let done = match cli.command {
+        Command::Dev(args) => dev::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(args, &mut out),
+        Command::Providers(args) => providers::run(args, &mut out),
+        Command::Keys(args) => keys::run(&args, &mut out),
+        Command::Migrate(args) => migrate::run(&args, &mut out),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "chancery", &mut out);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            writeln!(out, "chancery {}", env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        // The console may be gone; there is nobody left to tell.
+        let _ = writeln!(std::io::stderr(), "chancery: {error:#}");
+        ExitCode::FAILURE
+    })
+}

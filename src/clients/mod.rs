@@ -1,0 +1,140 @@
+//! OAuth clients of the three kinds: declared by the operator, registered dynamically (RFC 7591), and known by a
+//! metadata document. All three become one [`Client`]; only here does it matter where it came from.
+
+pub mod authenticate;
+pub mod document;
+mod known;
+pub mod registration;
+
+use std::sync::Arc;
+
+use crate::{
+    app::App,
+    clients::document::DocumentError,
+    config::client::DeclaredClient,
+    ids::{ClientId, ResourceId},
+    oauth::{grant_type::GrantType, redirect_uri::RedirectUri},
+    secret::{Secret, TokenHash},
+    store::{StoreError, clients::DynamicClient},
+};
+
+/// A client, from wherever it is known.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its `client_id`.
+    pub id: ClientId,
+    /// The name that it or the operator gave it.
+    pub name: String,
+    /// How it came to be known.
+    pub origin: Origin,
+    /// Where answers to it may go.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// What it may ask at the token endpoint.
+    pub grant_types: Vec<GrantType>,
+    /// How it proves itself.
+    pub credential: Credential,
+    /// The resource that it means when it names none.
+    pub default_resource: Option<ResourceId>,
+}
+
+/// How a client came to be known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator declared it.
+    Declared,
+    /// It registered itself (RFC 7591).
+    Dynamic,
+    /// Its `client_id` is the address of a metadata document on `host`; `assured` where the operator named the host.
+    Document {
+        /// The host that answers for the client's identity.
+        host: String,
+        /// Whether the operator vouches for the host.
+        assured: bool,
+    },
+}
+
+/// How a client proves itself at the token endpoint.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// It cannot: a public client.
+    Public,
+    /// By the secret that the operator declared.
+    Declared(Secret),
+    /// By the secret that we gave it, of which we keep the hash.
+    Issued(TokenHash),
+}
+
+impl Client {
+    /// Whether the operator vouches, by name, for who this client is.
+    pub const fn is_assured(&self) -> bool {
+        matches!(self.origin, Origin::Declared | Origin::Document { assured: true, .. })
+    }
+
+    /// Whether it may use a grant.
+    pub fn may_use(&self, grant: GrantType) -> bool {
+        self.grant_types.contains(&grant)
+    }
+}
+
+/// Why a client could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody of this id is known.
+    #[error("unknown client")]
+    Unknown,
+    /// Its metadata document could not be had or is not valid.
+    #[error("metadata document: {0}")]
+    Document(#[from] DocumentError),
+    /// The database did not answer.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Finds a client by its id: the file's word goes first.
+pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> {
+    if let Some(declared) = app.config.clients.get(id) {
+        return Ok(Client::from(declared));
+    }
+    if id.is_url() {
+        let document = app.documents.get(id, &app.clock).await?;
+        return Ok(Client {
+            id: id.clone(),
+            name: document.name.clone().unwrap_or_else(|| document.host.clone()),
+            origin: Origin::Document { host: document.host.clone(), assured: document.assured },
+            redirect_uris: document.redirect_uris.clone(),
+            grant_types: document.grant_types.clone(),
+            credential: Credential::Public,
+            default_resource: None,
+        });
+    }
+    crate::store::clients::find(&app.db, id).await?.map(Client::from).ok_or(ClientError::Unknown)
+}
+
+impl From<&DeclaredClient> for Client {
+    fn from(declared: &DeclaredClient) -> Self {
+        Self {
+            id: declared.id.clone(),
+            name: declared.name.clone(),
+            origin: Origin::Declared,
+            redirect_uris: declared.redirect_uris.clone(),
+            grant_types: declared.grant_types.clone(),
+            credential: declared.secret.clone().map_or(Credential::Public, Credential::Declared),
+            default_resource: declared.default_resource.clone(),
+        }
+    }
+}
+
+impl From<DynamicClient> for Client {
+    fn from(registered: DynamicClient) -> Self {
+        let metadata = registered.metadata.0;
+        Self {
+            id: registered.id,
+            name: metadata.client_name,
+            origin: Origin::Dynamic,
+            redirect_uris: metadata.redirect_uris,
+            grant_types: metadata.grant_types,
+            credential: registered.secret_hash.map_or(Credential::Public, Credential::Issued),
+            default_resource: None,
+        }
+    }
+}

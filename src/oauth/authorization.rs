@@ -1,0 +1,71 @@
+//! An authorization request whose every part was checked (OAuth 2.1 §4.1.1), and the answer to it. `authorize` makes it
+//! from parameters; the database keeps it while a person decides.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::OAuthError, issuer::Issuer, pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet,
+};
+use crate::ids::{ClientId, ResourceId};
+
+/// An authorization request that may be put before a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidatedRequest {
+    /// Who asks.
+    pub client: ClientId,
+    /// How the answer is sent back.
+    pub reply: Reply,
+    /// The PKCE challenge.
+    pub challenge: CodeChallenge,
+    /// What the token is for.
+    pub resource: ResourceId,
+    /// The resource's scopes that were asked for; empty stands for its defaults.
+    pub scope: ScopeSet,
+    /// How the person may be involved.
+    pub prompt: Prompt,
+    /// The oldest sign-in that suffices, in seconds (OpenID Connect Core §3.1.2.1).
+    pub max_age: Option<u32>,
+    /// Who the client thinks the person is.
+    pub login_hint: Option<String>,
+    /// Whether another site's page sent the browser here, so that a person may not have meant to come.
+    pub cross_site: bool,
+}
+
+/// `prompt` (OpenID Connect Core §3.1.2.1), reduced to what it changes here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// Show nothing: answer at once or fail.
+    pub none: bool,
+    /// Sign in anew.
+    pub login: bool,
+    /// Ask for consent even where it is remembered.
+    pub consent: bool,
+}
+
+/// Where and with which `state` the answer goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The checked redirect URI.
+    pub redirect_uri: RedirectUri,
+    /// The client's `state`, returned byte for byte.
+    pub state: Option<String>,
+}
+
+impl Reply {
+    /// The redirect that hands over a code, with `iss` (RFC 9207 §2).
+    pub fn with_code(&self, issuer: &Issuer, code: &str) -> String {
+        self.with(issuer, &[("code", code)])
+    }
+
+    /// The redirect that reports an error, with `iss` (RFC 9207 §2).
+    pub fn with_error(&self, issuer: &Issuer, error: &OAuthError) -> String {
+        self.with(issuer, &[("error", error.code.as_str()), ("error_description", &error.description)])
+    }
+
+    fn with(&self, issuer: &Issuer, answer: &[(&str, &str)]) -> String {
+        let mut parameters = answer.to_vec();
+        parameters.extend(self.state.as_deref().map(|state| ("state", state)));
+        parameters.push(("iss", issuer.as_str()));
+        self.redirect_uri.with_parameters(&parameters)
+    }
+}

@@ -1,0 +1,84 @@
+//! Table `consents`: what users allowed clients to do at resources.
+
+use super::{Db, StoreError, Tx, on};
+use crate::{
+    clock::Timestamp,
+    ids::{ClientId, ResourceId, UserId},
+    oauth::scope::ScopeSet,
+};
+
+/// What a user allowed a client to do at a resource, and at which redirect host.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Consent {
+    /// Who allowed it.
+    pub user_id: UserId,
+    /// To whom.
+    pub client_id: ClientId,
+    /// Where.
+    pub resource: ResourceId,
+    /// What.
+    #[sqlx(try_from = "String")]
+    pub scope: ScopeSet,
+    /// The host that the answer went to.
+    pub redirect_host: String,
+    /// When it was last given.
+    pub granted_at: Timestamp,
+}
+
+/// The consent, if there is one.
+pub async fn find(
+    db: &Db,
+    user: &UserId,
+    client: &ClientId,
+    resource: &ResourceId,
+) -> Result<Option<Consent>, StoreError> {
+    Ok(on!(db, |executor| sqlx::query_as(
+        "SELECT * FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3"
+    )
+    .bind(user)
+    .bind(client)
+    .bind(resource)
+    .fetch_optional(executor)
+    .await)?)
+}
+
+/// Writes what was allowed; the latest word counts.
+pub async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
+    on!(tx, |executor| {
+        sqlx::query(
+        "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, granted_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (user_id, client_id, resource)
+         DO UPDATE SET scope = excluded.scope, redirect_host = excluded.redirect_host, granted_at = excluded.granted_at"
+    )
+    .bind(&consent.user_id)
+    .bind(&consent.client_id)
+    .bind(&consent.resource)
+    .bind(consent.scope.to_string())
+    .bind(&consent.redirect_host)
+    .bind(consent.granted_at)
+    .execute(executor)
+    .await
+    .map(drop)
+    })?;
+    Ok(())
+}
+
+/// Withdraws the consent.
+pub async fn delete(
+    tx: &mut Tx,
+    user: &UserId,
+    client: &ClientId,
+    resource: &ResourceId,
+) -> Result<(), StoreError> {
+    on!(tx, |executor| sqlx::query(
+        "DELETE FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3"
+    )
+    .bind(user)
+    .bind(client)
+    .bind(resource)
+    .execute(executor)
+    .await
+    .map(drop))?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Table `grants`: standing permissions.
+
+use sqlx::types::Json;
+
+use super::{Db, StoreError, Tx, on};
+use crate::{
+    clock::Timestamp,
+    ids::{ClientId, GrantId, IdentityId, ResourceId, SessionId, UserId},
+    oauth::scope::ScopeSet,
+};
+
+/// A standing permission: what a client may do for a user at a resource until it ends.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// For whom.
+    pub user_id: UserId,
+    /// The account by which the user had signed in; its facts are what rules are asked about.
+    pub identity_id: IdentityId,
+    /// The session that it was born in.
+    pub session_id: SessionId,
+    /// Who may.
+    pub client_id: ClientId,
+    /// Where.
+    pub resource: ResourceId,
+    /// The resource's URI when the grant was made: a resource that moved is another audience.
+    pub audience: String,
+    /// What.
+    #[sqlx(try_from = "String")]
+    pub scope: ScopeSet,
+    /// When the user's provider last saw her prove who she is.
+    pub auth_time: Timestamp,
+    /// The authentication context class.
+    pub acr: Option<String>,
+    /// The authentication methods.
+    pub amr: Json<Vec<String>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When a token was last issued under it.
+    pub last_used_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When it was ended.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Writes a new grant.
+pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
+    on!(tx, |executor| {
+        sqlx::query(
+        "INSERT INTO grants (id, user_id, identity_id, session_id, client_id, resource, audience, scope, auth_time,
+             acr, amr, created_at, last_used_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    )
+    .bind(&grant.id)
+    .bind(&grant.user_id)
+    .bind(&grant.identity_id)
+    .bind(&grant.session_id)
+    .bind(&grant.client_id)
+    .bind(&grant.resource)
+    .bind(&grant.audience)
+    .bind(grant.scope.to_string())
+    .bind(grant.auth_time)
+    .bind(&grant.acr)
+    .bind(&grant.amr)
+    .bind(grant.created_at)
+    .bind(grant.last_used_at)
+    .bind(grant.expires_at)
+    .execute(executor)
+    .await
+    .map(drop)
+    })?;
+    Ok(())
+}
+
+/// The grant of this id.
+pub async fn find(db: &Db, id: &GrantId) -> Result<Option<Grant>, StoreError> {
+    Ok(on!(db, |executor| sqlx::query_as("SELECT * FROM grants WHERE id = $1")
+        .bind(id)
+        .fetch_optional(executor)
+        .await)?)
+}
+
+/// A user's grants that are in force, the latest used first.
+pub async fn of_user(db: &Db, user: &UserId, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+    Ok(on!(db, |executor| sqlx::query_as(
+        "SELECT * FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+         ORDER BY last_used_at DESC, id LIMIT 500"
+    )
+    .bind(user)
+    .bind(now)
+    .fetch_all(executor)
+    .await)?)
+}
+
+/// Notes that a token was issued under the grant. `false`: the grant has ended meanwhile, and none may be.
+pub async fn touch(tx: &mut Tx, id: &GrantId, now: Timestamp) -> Result<bool, StoreError> {
+    let touched: Option<(GrantId,)> = on!(tx, |executor| {
+        sqlx::query_as(
+        "UPDATE grants SET last_used_at = $2 WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING id"
+    )
+    .bind(id)
+    .bind(now)
+    .fetch_optional(executor)
+    .await
+    })?;
+    Ok(touched.is_some())
+}
+
+/// Ends one grant. `false`: it had ended before.
+pub async fn revoke(tx: &mut Tx, id: &GrantId, now: Timestamp) -> Result<bool, StoreError> {
+    let revoked: Option<(GrantId,)> = on!(tx, |executor| sqlx::query_as(
+        "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id"
+    )
+    .bind(id)
+    .bind(now)
+    .fetch_optional(executor)
+    .await)?;
+    Ok(revoked.is_some())
+}
+
+/// Ends all grants of a user to a client at a resource and names them.
+pub async fn revoke_all(
+    tx: &mut Tx,
+    user: &UserId,
+    client: &ClientId,
+    resource: &ResourceId,
+    now: Timestamp,
+) -> Result<Vec<GrantId>, StoreError> {
+    let revoked: Vec<(GrantId,)> = on!(tx, |executor| sqlx::query_as(
+        "UPDATE grants SET revoked_at = $4
+         WHERE user_id = $1 AND client_id = $2 AND resource = $3 AND revoked_at IS NULL RETURNING id"
+    )
+    .bind(user)
+    .bind(client)
+    .bind(resource)
+    .bind(now)
+    .fetch_all(executor)
+    .await)?;
+    Ok(revoked.into_iter().map(|(id,)| id).collect())
+}

@@ -1,0 +1,5 @@
+//! The grants, one file each. A grant verifies its credential without changing anything, then consumes it in one
+//! transaction with what it makes and what it records.
+
+pub mod authorization_code;
+pub mod refresh_token;

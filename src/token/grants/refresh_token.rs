@@ -1,0 +1,202 @@
+//! `refresh_token` (OAuth 2.1 §4.3): rotation at every use, and one answer for a request that is sent twice.
+//!
+//! A successor is derived from its predecessor and a salt that is stored when the predecessor is used. Whoever repeats
+//! a refresh within the retry window therefore gets the very same successor, so two racing processes of one client
+//! cannot end up in two branches, and nothing but the two hashes and the salt is stored. Once the successor was used,
+//! or the window is over, the old token is proof of theft and ends the family.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+use crate::{
+    app::App,
+    audit::Kind,
+    clock::Timestamp,
+    config::resource::Resource,
+    ids::TokenId,
+    oauth::{error::ErrorCode, scope::ScopeSet},
+    secret::{RefreshKind, RefreshToken, TokenKind as _},
+    store::{
+        consents,
+        grants::{self, Grant},
+        refresh_tokens::{self, StoredRefreshToken},
+    },
+    token::{
+        TokenRequest,
+        grants::authorization_code::check_resource,
+        issue::{self, Issuance},
+        standing,
+    },
+    web::error::ApiError,
+};
+
+/// A refresh whose every part is checked and that has changed nothing yet.
+struct Verified<'a> {
+    presented: RefreshToken,
+    stored: StoredRefreshToken,
+    grant: Grant,
+    resource: &'a Resource,
+    asked: ScopeSet,
+}
+
+/// Exchanges a refresh token for its successor and a new access token.
+pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Issuance<'a>, ApiError> {
+    match attempt(app, request).await? {
+        Some(issuance) => Ok(issuance),
+        // Another request used the token between our look and our write: now it reads as a retry.
+        None => attempt(app, request).await?.ok_or_else(|| ApiError::unavailable("refresh token in flux")),
+    }
+}
+
+async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option<Issuance<'a>>, ApiError> {
+    let verified = verify(app, request).await?;
+    let now = app.clock.now();
+    let retried = match &verified.stored.used_at {
+        None => None,
+        Some(used_at) => match retry_of(app, &verified, *used_at, now).await? {
+            Some(successor) => Some(successor),
+            None => return Err(reused(app, request, &verified, now).await),
+        },
+    };
+    let Verified { presented, stored, grant, resource, asked } = verified;
+    let user = (&grant.user_id, &grant.identity_id);
+    let (standing, scope) = standing::confirm(app, user, &grant.client_id, resource, &asked).await?;
+    let scope = consented(app, &grant, &scope).await?;
+
+    let token_id = TokenId::new(&app.clock, &app.entropy);
+    let mut tx = app.db.begin().await?;
+    let successor = if let Some(successor) = retried {
+        successor
+    } else {
+        let salt = app.entropy.bytes::<32>();
+        if !refresh_tokens::rotate(&mut tx, &stored.hash, &salt, now).await? {
+            return Ok(None);
+        }
+        let successor = successor_of(&presented, &salt)?;
+        let idle = now.plus(app.config.lifetimes.refresh_idle).min(grant.expires_at);
+        refresh_tokens::insert(&mut tx, &successor.hash(), &grant.id, now, idle).await?;
+        successor
+    };
+    if !grants::touch(&mut tx, &grant.id, now).await? {
+        return Err(dead("the grant ended meanwhile"));
+    }
+    crate::store::clients::touch(&mut tx, &grant.client_id, now).await?;
+    let event =
+        issue::event(Kind::TokenRefreshed, request, &grant, resource).scope(&scope).detail("jti", &token_id);
+    app.record(&mut tx, &event).await?;
+    tx.commit().await?;
+    Ok(Some(Issuance { grant, resource, scope, standing, refresh_token: Some(successor), token_id, now }))
+}
+
+async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>, ApiError> {
+    let sent = request.params.require("refresh_token")?;
+    let presented = RefreshToken::parse(sent).ok_or_else(|| dead("not a refresh token of ours"))?;
+    let stored =
+        refresh_tokens::find(&app.db, &presented.hash()).await?.ok_or_else(|| dead("no such token"))?;
+    let grant = grants::find(&app.db, &stored.grant_id).await?.ok_or_else(|| dead("no such grant"))?;
+    let now = app.clock.now();
+    if grant.client_id != request.client.client().id {
+        return Err(dead("the token was issued to another client"));
+    }
+    if grant.revoked_at.is_some() {
+        return Err(dead("the grant was ended"));
+    }
+    if grant.expires_at <= now {
+        return Err(dead("the grant has expired"));
+    }
+    if stored.expires_at <= now {
+        return Err(dead("the token was not used for too long"));
+    }
+    let resource = app
+        .config
+        .resources
+        .get(&grant.resource)
+        .filter(|resource| resource.uri.as_str() == grant.audience)
+        .ok_or_else(|| dead("the resource is no longer configured"))?;
+    check_resource(request, resource)?;
+    let asked = asked_scope(request, &grant)?;
+    Ok(Verified { presented, stored, grant, resource, asked })
+}
+
+/// The scopes for this token: those asked for, at most the grant's; the grant's where none are asked for.
+fn asked_scope(request: &TokenRequest, grant: &Grant) -> Result<ScopeSet, ApiError> {
+    let Some(text) = request.params.get("scope") else { return Ok(grant.scope.clone()) };
+    let invalid = |text: &'static str| ApiError::new(ErrorCode::InvalidScope, text);
+    let asked = crate::authorize::request::resource_scopes(&ScopeSet::parse(text).map_err(invalid)?);
+    if asked.is_empty() {
+        Ok(grant.scope.clone())
+    } else if asked.is_subset(&grant.scope) {
+        Ok(asked)
+    } else {
+        Err(invalid("a refresh cannot ask for more than was granted"))
+    }
+}
+
+/// The successor that a repeated request is answered with: the one that its first sending made, while that is unused
+/// and the window is open.
+async fn retry_of(
+    app: &App,
+    verified: &Verified<'_>,
+    used_at: Timestamp,
+    now: Timestamp,
+) -> Result<Option<RefreshToken>, ApiError> {
+    if now.since(used_at) > app.config.lifetimes.retry_window {
+        return Ok(None);
+    }
+    let Some(salt) = &verified.stored.salt else { return Ok(None) };
+    let successor = successor_of(&verified.presented, salt)?;
+    let unused = refresh_tokens::find(&app.db, &successor.hash())
+        .await?
+        .is_some_and(|row| row.used_at.is_none() && row.expires_at > now);
+    Ok(unused.then_some(successor))
+}
+
+/// Derives a token's successor (RFC 5869): only the holder of the token can, and only with the stored salt.
+fn successor_of(token: &RefreshToken, salt: &[u8]) -> Result<RefreshToken, ApiError> {
+    let mut bits = zeroize::Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::new(Some(salt), token.expose().as_bytes())
+        .expand(b"chancery refresh successor", bits.as_mut_slice())
+        .map_err(|_| ApiError::unavailable("refresh successor derivation"))?;
+    let text = zeroize::Zeroizing::new(format!(
+        "{}{}",
+        RefreshKind::PREFIX,
+        URL_SAFE_NO_PAD.encode(bits.as_slice())
+    ));
+    RefreshToken::parse(&text).ok_or_else(|| ApiError::unavailable("refresh successor form"))
+}
+
+/// What of `scope` the person's consent still covers: the latest word counts.
+async fn consented(app: &App, grant: &Grant, scope: &ScopeSet) -> Result<ScopeSet, ApiError> {
+    let consent = consents::find(&app.db, &grant.user_id, &grant.client_id, &grant.resource)
+        .await?
+        .ok_or_else(|| dead("the consent was withdrawn"))?;
+    let covered = scope.intersection(&consent.scope);
+    if covered.is_empty() && !scope.is_empty() {
+        return Err(dead("the consent covers none of the scopes"));
+    }
+    Ok(covered)
+}
+
+/// A used token came back: its family ends (OAuth 2.1 §4.3.1).
+async fn reused(app: &App, request: &TokenRequest, verified: &Verified<'_>, now: Timestamp) -> ApiError {
+    let ended = async {
+        let mut tx = app.db.begin().await?;
+        if grants::revoke(&mut tx, &verified.grant.id, now).await? {
+            let event = issue::event(Kind::RefreshReused, request, &verified.grant, verified.resource);
+            app.record(&mut tx, &event).await?;
+        }
+        tx.commit().await
+    };
+    match ended.await {
+        Ok(()) => dead("a used refresh token came back: the family was ended"),
+        Err(fault) => ApiError::from(fault),
+    }
+}
+
+fn dead(reason: &'static str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidGrant, "the refresh token is invalid, expired or was revoked")
+        .with_reason(reason)
+}

@@ -1,0 +1,115 @@
+//! What leaves the token endpoint: the access token (RFC 9068) and the response around it (RFC 6749 §5.1).
+
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    clock::Timestamp,
+    config::resource::{Resource, TokenClaim},
+    ids::TokenId,
+    oauth::scope::ScopeSet,
+    secret::RefreshToken,
+    store::grants::Grant,
+    token::{TokenRequest, standing::Standing},
+    web::error::ApiError,
+};
+
+/// What a grant hands to the pipeline once everything is committed.
+#[derive(Debug)]
+pub struct Issuance<'a> {
+    /// The grant that the token is issued under.
+    pub grant: Grant,
+    /// The resource that it is for.
+    pub resource: &'a Resource,
+    /// What it allows, at most what the grant does.
+    pub scope: ScopeSet,
+    /// Who the user is at this moment.
+    pub standing: Standing,
+    /// The refresh token that goes with it.
+    pub refresh_token: Option<RefreshToken>,
+    /// The token's id, as recorded.
+    pub token_id: TokenId,
+    /// When it is issued.
+    pub now: Timestamp,
+}
+
+/// What is recorded of a token request that concerns a grant.
+pub fn event(kind: Kind, request: &TokenRequest, grant: &Grant, resource: &Resource) -> Event {
+    Event::new(kind, &request.origin.recorded)
+        .user(&grant.user_id)
+        .client(&grant.client_id)
+        .resource(&resource.uri)
+        .grant(&grant.id)
+}
+
+/// A successful answer (RFC 6749 §5.1). `scope` is always stated.
+#[derive(Serialize)]
+pub struct TokenResponse {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+/// The claims of an access token (RFC 9068 §2.2).
+#[derive(Serialize)]
+struct AccessTokenClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: i64,
+    iat: i64,
+    jti: &'a str,
+    client_id: &'a str,
+    scope: &'a str,
+    auth_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+}
+
+/// Signs the access token and writes the response.
+pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiError> {
+    let Issuance { grant, resource, scope, standing, refresh_token, token_id, now } = issuance;
+    let lifetime = resource.access_token.unwrap_or(app.config.lifetimes.access_token);
+    let scope = scope.to_string();
+    let asks = |claim| resource.token_claims.contains(&claim);
+    let claims = AccessTokenClaims {
+        iss: app.config.server.issuer.as_str(),
+        sub: grant.user_id.as_str(),
+        aud: resource.uri.as_str(),
+        exp: now.plus(lifetime).as_secs(),
+        iat: now.as_secs(),
+        jti: token_id.as_str(),
+        client_id: grant.client_id.as_str(),
+        scope: &scope,
+        auth_time: grant.auth_time.as_secs(),
+        acr: grant.acr.as_deref(),
+        amr: &grant.amr,
+        org_id: standing.subject.organization.as_deref(),
+        groups: asks(TokenClaim::Groups).then_some(standing.subject.groups.as_slice()),
+        email: standing.email.as_deref().filter(|_| asks(TokenClaim::Email)),
+    };
+    let access_token = app
+        .keys
+        .signer()
+        .sign("at+jwt", &claims)
+        .map_err(|error| ApiError::unavailable(format!("signing: {error}")))?;
+    Ok(TokenResponse {
+        access_token,
+        token_type: "Bearer",
+        expires_in: lifetime.as_secs(),
+        scope,
+        refresh_token: refresh_token.map(|token| token.expose().to_owned()),
+    })
+}

@@ -1,0 +1,109 @@
+//! The token endpoint (OAuth 2.1 §3.2). The pipeline owns the steps that every grant shares, in their order: the
+//! parameters are parsed, the client proves itself, the grant is one that we serve and the client may use. A grant
+//! then verifies its own credential and consumes it in one transaction with what it records; the pipeline signs.
+
+pub mod grants;
+pub mod issue;
+pub mod standing;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    clients::authenticate::{Authenticated, authenticate},
+    ids::ClientId,
+    oauth::{error::ErrorCode, grant_type::GrantType, params::Params},
+    web::{
+        error::ApiError,
+        request::{ApiForm, Origin},
+    },
+};
+
+/// The endpoint's route.
+pub fn router() -> Router<Arc<App>> {
+    Router::new().route("/oauth/token", post(token))
+}
+
+/// What a grant works with: a client that proved itself, and what it sent.
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// The client.
+    pub client: Authenticated,
+    /// The parameters.
+    pub params: Params,
+    /// Where the request came from.
+    pub origin: Origin,
+}
+
+async fn token(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    headers: HeaderMap,
+    form: Result<ApiForm, ApiError>,
+) -> Response {
+    let (client, params) = match prove(&app, &origin, &headers, form).await {
+        Ok(proven) => proven,
+        Err(error) => return refuse(&app, &origin, None, error).await.into_response(),
+    };
+    let request = TokenRequest { client, params, origin };
+    match answer(&app, &request).await {
+        Ok(response) => response,
+        Err(error) => {
+            refuse(&app, &request.origin, Some(&request.client.client().id), error).await.into_response()
+        }
+    }
+}
+
+async fn prove(
+    app: &Arc<App>,
+    origin: &Origin,
+    headers: &HeaderMap,
+    form: Result<ApiForm, ApiError>,
+) -> Result<(Authenticated, Params), ApiError> {
+    let ApiForm(params) = form?;
+    Ok((authenticate(app, origin.ip, headers, &params).await?, params))
+}
+
+async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiError> {
+    let grant = GrantType::parse(request.params.require("grant_type")?)
+        .ok_or_else(|| ApiError::new(ErrorCode::UnsupportedGrantType, "this grant_type is not supported"))?;
+    if !request.client.client().may_use(grant) {
+        return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
+    }
+    let issuance = match grant {
+        GrantType::AuthorizationCode => grants::authorization_code::exchange(app, request).await?,
+        GrantType::RefreshToken => grants::refresh_token::exchange(app, request).await?,
+    };
+    let body = issue::respond(app, issuance)?;
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// Records the refusal, within a bound for each address. Our own faults are no decisions and are only logged.
+async fn refuse(app: &App, origin: &Origin, client: Option<&ClientId>, error: ApiError) -> ApiError {
+    let now = app.clock.now();
+    if error.is_fault() || !app.limits.recorded_refusals.admits(&origin.ip, now) {
+        return error;
+    }
+    app.limits.recorded_refusals.count(origin.ip, now);
+    let mut event = Event::new(Kind::TokenRefused, &origin.recorded)
+        .reason(error.code().as_str())
+        .detail("why", error.reason());
+    if let Some(client) = client {
+        event = event.client(client);
+    }
+    match app.record_alone(&event).await {
+        Ok(()) => error,
+        Err(fault) => ApiError::from(fault),
+    }
+}

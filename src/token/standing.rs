@@ -1,0 +1,57 @@
+//! Whether a user still stands as she did: asked before every token, with today's rules and her latest facts.
+
+use crate::{
+    app::App,
+    config::resource::Resource,
+    ids::{ClientId, IdentityId, UserId},
+    oauth::{error::ErrorCode, scope::ScopeSet},
+    policy::{self, Asked, Subject},
+    store::identities,
+    web::error::ApiError,
+};
+
+/// A user who may have tokens.
+#[derive(Debug)]
+pub struct Standing {
+    /// What rules may speak of.
+    pub subject: Subject,
+    /// Her e-mail address.
+    pub email: Option<String>,
+}
+
+/// Looks the user up and asks the policy again. Answers who she is and what of `scope` she may have.
+pub async fn confirm(
+    app: &App,
+    (user, identity): (&UserId, &IdentityId),
+    client: &ClientId,
+    resource: &Resource,
+    scope: &ScopeSet,
+) -> Result<(Standing, ScopeSet), ApiError> {
+    let gone = |reason: String| {
+        ApiError::new(ErrorCode::InvalidGrant, "the permission behind this token is no longer in force")
+            .with_reason(reason)
+    };
+    let account = identities::find_enabled(&app.db, identity)
+        .await?
+        .ok_or_else(|| gone(format!("user {user} is disabled or gone")))?;
+    if !app.config.providers.contains_key(&account.provider) {
+        return Err(gone(format!("provider {} is no longer configured", account.provider)));
+    }
+    let subject =
+        Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };
+    if scope.is_empty() {
+        // The grant holds no scope: the resource's defaults must not slip in.
+        return Ok((Standing { subject, email: account.email }, ScopeSet::default()));
+    }
+    let decision = policy::decide(&subject, Asked { client, resource, scope });
+    if !decision.is_allowed() {
+        let reasons: Vec<String> = decision
+            .barred
+            .iter()
+            .chain(decision.refused.iter().map(|(_, reason)| reason))
+            .map(ToString::to_string)
+            .collect();
+        return Err(gone(format!("policy: {}", reasons.join(", "))));
+    }
+    Ok((Standing { subject, email: account.email }, decision.granted))
+}

@@ -1,0 +1,290 @@
+//! Which error to use where: a handler that a browser reached answers a [`PageError`]; a handler that a program
+//! reached answers an [`ApiError`]. Both say little on the wire and carry their reason to the log, which shows the
+//! same reference number as the page.
+
+use std::borrow::Cow;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::{
+    oauth::{
+        error::{ErrorCode, OAuthError},
+        redirect_uri::RedirectUri,
+    },
+    store::StoreError,
+};
+
+/// After how many seconds a request that failed for an infrastructure fault may be tried again.
+const RETRY_AFTER_SECS: u32 = 5;
+
+/// Whose fault it is, in the words of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The program that sent the person here.
+    Application,
+    /// The person's identity provider.
+    Provider,
+    /// A rule of the organization.
+    Policy,
+    /// The way the person came: an old link, another browser, a second tab.
+    Browser,
+    /// This service.
+    Ourselves,
+}
+
+/// An error that is shown to a person.
+#[derive(Debug, Clone)]
+pub struct PageError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The heading.
+    pub title: Cow<'static, str>,
+    /// What happened.
+    pub what: Cow<'static, str>,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// What to do.
+    pub advice: Cow<'static, str>,
+    /// Whom to ask, where another than the operator's general contact.
+    pub contact: Option<String>,
+    /// Where to try again or go on with us: a label and a path.
+    pub link: Option<(Cow<'static, str>, String)>,
+    /// The way back to the application.
+    pub back: Option<(RedirectUri, String)>,
+    /// What really happened, for the log alone.
+    pub reason: Cow<'static, str>,
+}
+
+impl PageError {
+    /// An error page with the parts that every one has.
+    pub fn new(
+        status: StatusCode,
+        fault: Fault,
+        title: impl Into<Cow<'static, str>>,
+        what: impl Into<Cow<'static, str>>,
+        advice: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            title: title.into(),
+            what: what.into(),
+            fault,
+            advice: advice.into(),
+            contact: None,
+            link: None,
+            back: None,
+            reason: Cow::Borrowed(""),
+        }
+    }
+
+    /// The application that sent the person here made a mistake; `what` names it.
+    pub fn bad_application(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Fault::Application,
+            "This application's request cannot be answered",
+            what,
+            "Nothing was shared. Start again from the application; if it happens again, tell its makers.",
+        )
+    }
+
+    /// The link is old, was used, or belongs to another browser.
+    pub fn stale_link() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Fault::Browser,
+            "This page is no longer valid",
+            "The link is too old, was already used, or was opened in another browser than the one it was made for.",
+            "Nothing was shared. Go back to the application and connect again.",
+        )
+    }
+
+    /// A form came from another site, or without the token that our page carries.
+    pub fn forged() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            Fault::Browser,
+            "This form could not be accepted",
+            "It did not come from a page of ours that is open in this browser.",
+            "Go back, reload the page and try again.",
+        )
+    }
+
+    /// Nothing lives at this address.
+    pub fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Fault::Browser,
+            "There is nothing here",
+            "The address is not one of this service's pages.",
+            "Check the address, or go to your account.",
+        )
+        .with_link("Your account", "/account")
+    }
+
+    /// Our own infrastructure failed; trying again may succeed.
+    pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Fault::Ourselves,
+            "We cannot answer just now",
+            "A part of this service is not available.",
+            "Nothing was changed. Wait a moment and reload this page.",
+        )
+        .with_reason(reason)
+    }
+
+    /// Adds where to go from here.
+    #[must_use]
+    pub fn with_link(mut self, label: impl Into<Cow<'static, str>>, href: impl Into<String>) -> Self {
+        self.link = Some((label.into(), href.into()));
+        self
+    }
+
+    /// Adds a way back to the application at `redirect_uri`, where `href` carries the answer.
+    #[must_use]
+    pub fn with_way_back(mut self, redirect_uri: &RedirectUri, href: String) -> Self {
+        self.back = Some((redirect_uri.clone(), href));
+        self
+    }
+
+    /// Adds what really happened, for the log.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+
+    /// Adds whom to ask.
+    #[must_use]
+    pub fn with_contact(mut self, contact: Option<String>) -> Self {
+        self.contact = contact;
+        self
+    }
+}
+
+/// The page itself is drawn by the outermost layer, which knows the service's name and the reference number.
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(format!("store: {error}"))
+    }
+}
+
+/// An error that a program is answered, as RFC 6749 §5.2 writes it.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    error: OAuthError,
+    challenge: Option<&'static str>,
+    reason: Cow<'static, str>,
+}
+
+impl ApiError {
+    /// A refusal with the status that its code has.
+    pub fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
+        Self::from(OAuthError::new(code, description))
+    }
+
+    /// Client authentication failed. `challenge`: the client had tried HTTP Basic, so RFC 6749 §5.2 wants a
+    /// `WWW-Authenticate` header.
+    pub fn invalid_client(challenge: bool, reason: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::new(ErrorCode::InvalidClient, "client authentication failed");
+        error.challenge = challenge.then_some("Basic realm=\"chancery\"");
+        error.reason = reason.into();
+        error
+    }
+
+    /// A bearer token is missing or wrong (RFC 6750 §3.1).
+    pub fn invalid_token(description: &'static str) -> Self {
+        let mut error = Self::new(ErrorCode::InvalidToken, description);
+        error.challenge = Some("Bearer realm=\"chancery\", error=\"invalid_token\"");
+        error
+    }
+
+    /// Our own infrastructure failed; trying again may succeed.
+    pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
+        let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "try again in a moment");
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, error, challenge: None, reason: reason.into() }
+    }
+
+    /// Too many requests from one source.
+    pub fn too_many_requests() -> Self {
+        let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many requests: slow down");
+        let reason = Cow::Borrowed("rate limit");
+        Self { status: StatusCode::TOO_MANY_REQUESTS, error, challenge: None, reason }
+    }
+
+    /// Adds what really happened, for the log and the record.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+
+    /// The code on the wire.
+    pub const fn code(&self) -> ErrorCode {
+        self.error.code
+    }
+
+    /// What really happened.
+    pub fn reason(&self) -> &str {
+        if self.reason.is_empty() { &self.error.description } else { &self.reason }
+    }
+
+    /// Whether this is our infrastructure's fault and no decision about the request.
+    pub fn is_fault(&self) -> bool {
+        self.status.is_server_error()
+    }
+}
+
+impl From<OAuthError> for ApiError {
+    fn from(error: OAuthError) -> Self {
+        let status = match error.code {
+            ErrorCode::InvalidClient | ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
+            ErrorCode::AccessDenied => StatusCode::FORBIDDEN,
+            ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self { status, error, challenge: None, reason: Cow::Borrowed("") }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(format!("store: {error}"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        tracing::info!(error = self.error.code.as_str(), reason = self.reason(), "refused");
+        let body = json!({ "error": self.error.code.as_str(), "error_description": self.error.description });
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+        }
+        response
+    }
+}

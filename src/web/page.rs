@@ -1,0 +1,41 @@
+//! Answers with a page: the template's text and the headers that keep it ours.
+
+use askama::Template;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+
+use super::pages;
+
+/// Where the forms of a page may lead. Browsers apply `form-action` to the redirect that answers a form too, so a page
+/// whose form ends at a client or a provider must name it.
+#[derive(Debug, Clone, Default)]
+pub struct FormTargets(Option<String>);
+
+impl FormTargets {
+    /// Ourselves alone.
+    pub const fn own() -> Self {
+        Self(None)
+    }
+
+    /// Ourselves and `source`, a CSP source expression such as `https://app.example` or `cursor:`.
+    pub const fn also(source: String) -> Self {
+        Self(Some(source))
+    }
+}
+
+/// Renders a page with its Content-Security-Policy: nothing runs, nothing frames it, nothing is fetched but our
+/// stylesheet.
+pub fn render(status: StatusCode, view: &impl Template, targets: &FormTargets) -> Response {
+    let mut response = pages::page(status, view);
+    let also = targets.0.as_deref().map(|source| format!(" {source}")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{also}; frame-ancestors 'none'; \
+         base-uri 'none'"
+    );
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
