@@ -14,6 +14,11 @@ impl ClaimPath {
         &self.0
     }
 
+    /// A path of our own.
+    pub(super) fn known(path: &'static str) -> Self {
+        Self(path.to_owned())
+    }
+
     /// The claim's value. A key that is literally there wins over the reading of dots as steps, at every level;
     /// `null` counts as absent.
     pub fn lookup<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {

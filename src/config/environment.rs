@@ -54,6 +54,17 @@ impl Environment {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The files in a folder, in no order.
+    pub fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        match &self.files {
+            Files::Disk => fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect(),
+            Files::Memory(files) => {
+                let within: Vec<_> = files.keys().filter(|f| f.parent() == Some(folder)).cloned().collect();
+                if within.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(within) }
+            }
+        }
+    }
+
     /// A file's bytes, if it is a regular file of at most `limit` bytes.
     pub fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let too_large = || io::Error::other(format!("it is larger than {limit} bytes"));

@@ -8,18 +8,38 @@ pub mod client;
 pub mod database;
 pub mod encryption;
 pub mod environment;
+mod expand;
+mod form;
 pub mod lifetimes;
+pub mod preset;
 pub mod problem;
 pub mod provider;
+mod reader;
 pub mod registration;
 pub mod resource;
 pub mod server;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::path::Path;
 
 use indexmap::IndexMap;
 
 use self::{
-    client::DeclaredClient, database::Database, encryption::Encryption, lifetimes::Lifetimes,
-    provider::Provider, registration::Registration, resource::Resource, server::Server,
+    client::DeclaredClient,
+    database::Database,
+    encryption::Encryption,
+    environment::Environment,
+    expand::reason,
+    lifetimes::Lifetimes,
+    preset::Presets,
+    problem::{Problem, Problems},
+    provider::Provider,
+    reader::{Reading, Section},
+    registration::Registration,
+    resource::Resource,
+    server::Server,
 };
 use crate::ids::{ClientId, ProviderId, ResourceId};
 
@@ -42,4 +62,83 @@ pub struct Config {
     pub registration: Registration,
     /// `lifetimes:`
     pub lifetimes: Lifetimes,
+}
+
+/// What the sections may name of one another.
+struct Names<'a> {
+    /// `None` while a provider is wrong, since its organization is then unknown.
+    organizations: Option<Vec<String>>,
+    providers: Vec<&'a str>,
+    resources: Vec<&'a str>,
+    clients: Vec<&'a str>,
+}
+
+impl Config {
+    /// Reads and checks a file. Relative paths in it begin at its folder.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, Problems> {
+        let file = path.display().to_string();
+        match environment.read(path, yaml::MAX_BYTES) {
+            Ok(bytes) => Self::read(&bytes, &file, path, environment),
+            Err(error) => {
+                Err(Problems::one(Problem::of_file(&file, format!("cannot be read: {}", reason(&error)))))
+            }
+        }
+    }
+
+    /// Checks a text; `file` is what problems call it, and relative paths in it begin at that file's folder.
+    pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, Problems> {
+        Self::read(text.as_bytes(), file, Path::new(file), environment)
+    }
+
+    fn read(bytes: &[u8], file: &str, path: &Path, environment: &Environment) -> Result<Self, Problems> {
+        let tree = yaml::parse(bytes).map_err(|error| Problems::one(Problem::of_syntax(file, error)))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let reading = Reading::new(file, base, Some(environment));
+        let mut problems = Vec::new();
+        let config = reading.root(&tree, |root| Self::read_sections(root, base, environment, &mut problems));
+        problems.extend(reading.finish());
+        match (config, Problems::new(problems)) {
+            (_, Some(problems)) => Err(problems),
+            (Some(config), None) => Ok(config),
+            (None, None) => Err(Problems::one(Problem::of_file(file, "is incomplete"))),
+        }
+    }
+
+    fn read_sections(
+        root: &Section<'_>,
+        base: &Path,
+        environment: &Environment,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let mut presets = Presets::read_built_in(problems);
+        root.optional("presets", |folder| presets.add_folder(&base.join(folder), environment, problems));
+        let resources = root.names("resources");
+        let server = root.section("server", |section| Server::read(section, &resources));
+        let database = root.section("database", Database::read);
+        let encryption = root.section("encryption", Encryption::read);
+        // Without an issuer it is unknown whether this is development; its absence is problem enough.
+        let loopback = server.as_ref().is_none_or(|server| server.issuer.is_loopback());
+        let providers = Provider::read_all(root, &presets, loopback);
+        let names = Names {
+            organizations: (providers.len() == root.count("providers"))
+                .then(|| providers.values().filter_map(|provider| provider.organization.clone()).collect()),
+            providers: root.names("providers"),
+            resources,
+            clients: root.names("clients"),
+        };
+        let resources = Resource::read_all(root, &names, loopback);
+        let clients = DeclaredClient::read_all(root, &names);
+        let registration = root.section("registration", Registration::read);
+        let lifetimes = root.section("lifetimes", Lifetimes::read);
+        Some(Self {
+            server: server?,
+            database: database?,
+            encryption: encryption?,
+            providers,
+            resources,
+            clients,
+            registration: registration?,
+            lifetimes,
+        })
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::{client::strong_secret, form::one_of, reader::Section};
 use crate::secret::Secret;
 
 /// The `registration:` section.
@@ -99,6 +100,51 @@ impl fmt::Display for HostPattern {
             Self::Below(domain) => write!(f, "*.{domain}"),
         }
     }
+}
+
+impl Registration {
+    pub(super) fn read(section: &Section<'_>) -> Option<Self> {
+        let token = section.optional("token", strong_secret);
+        let kind = section.optional(
+            "dynamic",
+            one_of(&[
+                ("known_clients", Kind::KnownClients),
+                ("open", Kind::Open),
+                ("token", Kind::Token),
+                ("closed", Kind::Closed),
+            ]),
+        );
+        let dynamic = match (kind, token) {
+            (None | Some(Kind::KnownClients), None) => Some(DynamicRegistration::KnownClients),
+            (Some(Kind::Open), None) => Some(DynamicRegistration::Open),
+            (Some(Kind::Closed), None) => Some(DynamicRegistration::Closed),
+            (Some(Kind::Token), Some(token)) => Some(DynamicRegistration::Token(token)),
+            (Some(Kind::Token), None) => {
+                if !section.has("token") {
+                    section.problem("token", "is missing: what a client must present to register");
+                }
+                None
+            }
+            (_, Some(_)) => {
+                section.problem("token", "is only asked for with dynamic: token");
+                None
+            }
+        };
+        let documents = section.section("documents", |documents| Documents {
+            allow_hosts: documents
+                .list("allow_hosts", HostPattern::try_from)
+                .unwrap_or_else(|| vec![HostPattern::Any]),
+        });
+        Some(Self { dynamic: dynamic?, documents })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    KnownClients,
+    Open,
+    Token,
+    Closed,
 }
 
 #[cfg(test)]

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::{
+    Names,
+    form::{duration, gate, name_of, one_of, text},
+    lifetimes::LONGEST_ACCESS_TOKEN,
+    problem::Wrong,
+    reader::Section,
+};
 use crate::{
     ids::{ClientId, ProviderId, ResourceId},
     oauth::{resource::ResourceUri, scope::Scope},
@@ -61,4 +68,108 @@ pub enum TokenClaim {
     Groups,
     /// `email`.
     Email,
+}
+
+/// Scopes that OpenID Connect gives a meaning of its own (Core §5.4, §11).
+const PROTOCOL_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+impl Resource {
+    /// All of them, each URI once.
+    pub(super) fn read_all(
+        root: &Section<'_>,
+        names: &Names<'_>,
+        loopback: bool,
+    ) -> IndexMap<ResourceId, Self> {
+        let mut before = Vec::new();
+        root.entries("resources", ResourceId::try_from, |id, section| {
+            let resource = Self::read(id, section, names, loopback)?;
+            resource.differ(&before, section);
+            before.push(resource.clone());
+            Some(resource)
+        })
+    }
+
+    /// Reports what this resource may not have in common with one before it.
+    fn differ(&self, before: &[Self], section: &Section<'_>) {
+        for other in before {
+            if other.uri == self.uri {
+                section.problem("uri", format!("is that of {} as well", other.id));
+            } else if self.host_metadata
+                && other.host_metadata
+                && other.uri.url().path() == self.uri.url().path()
+            {
+                let message = format!("cannot be: {} has the same path, where one document can be", other.id);
+                section.problem("host_metadata", message);
+            }
+        }
+    }
+
+    fn read(id: ResourceId, section: &Section<'_>, names: &Names<'_>, loopback: bool) -> Option<Self> {
+        let uri = section.required(
+            "uri",
+            "the URL of the MCP server, such as https://mcp.acme.com/tickets",
+            |text| {
+                let uri = ResourceUri::try_from(text)?;
+                gate(uri.url(), loopback).map(|()| uri)
+            },
+        );
+        let name = section.required("name", "what people call it", text);
+        let mut said = false;
+        let scopes = section.entries("scopes", scope_name, |_, scope| {
+            said |= scope.has("default");
+            ScopeRule::read(scope, names)
+        });
+        if section.count("scopes") == 0 {
+            section.problem("scopes", "is missing: what can be asked for, each with a description");
+        } else if !said {
+            let message = "none says whether it is a default; write default: true on those that a client gets \
+                           when it asks for none, or default: false on one if it then gets nothing";
+            section.problem("scopes", message);
+        }
+        let allow = section.section("allow", |allow| Allow::read(allow, names));
+        let token_claims = section
+            .list("token_claims", one_of(&[("groups", TokenClaim::Groups), ("email", TokenClaim::Email)]))
+            .unwrap_or_default();
+        let access_token =
+            section.optional("access_token", duration(Duration::from_secs(1), LONGEST_ACCESS_TOKEN));
+        let host_metadata = section.flag("host_metadata").unwrap_or(false);
+        Some(Self { id, uri: uri?, name: name?, scopes, allow, token_claims, access_token, host_metadata })
+    }
+}
+
+fn scope_name(written: String) -> Result<Scope, Wrong> {
+    if PROTOCOL_SCOPES.contains(&written.as_str()) {
+        return Err("belongs to OpenID Connect; give the resource's own another name".into());
+    }
+    Ok(Scope::try_from(written)?)
+}
+
+impl ScopeRule {
+    fn read(section: &Section<'_>, names: &Names<'_>) -> Option<Self> {
+        let what = "what the consent page says it allows, such as Read tickets";
+        let description = section.required("description", what, text);
+        let default = section.flag("default").unwrap_or(false);
+        let allow = section.section("allow", |allow| Allow::read(allow, names));
+        Some(Self { description: description?, default, allow })
+    }
+}
+
+impl Allow {
+    fn read(section: &Section<'_>, names: &Names<'_>) -> Self {
+        let known_client =
+            name_of(&names.clients, "no client has this name, and it is not the URL of a document");
+        Self {
+            organizations: section.restriction("organizations", |written| match &names.organizations {
+                Some(there) => name_of(there, "no provider has this organization")(written),
+                None => Ok(written),
+            }),
+            providers: section
+                .restriction("providers", name_of(&names.providers, "no provider has this name")),
+            groups: section.restriction("groups", text),
+            clients: section.restriction("clients", |written| match ClientId::try_from(written.clone()) {
+                Ok(id) if id.is_url() => Ok(id),
+                _ => known_client(written),
+            }),
+        }
+    }
 }

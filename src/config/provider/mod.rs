@@ -1,12 +1,18 @@
 //! `providers:` the upstream identity providers, each a preset filled in by the operator.
 
+pub(super) mod behaviour;
+pub(super) mod client_auth;
+mod entry;
+mod read;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use indexmap::IndexMap;
-use serde_json::Value;
 use url::Url;
 
-use super::claims::{ClaimPath, ClaimPaths};
+pub use self::entry::{EntryRules, Requirements};
+pub(super) use self::read::RESERVED_KEYS;
+use super::claims::ClaimPaths;
 use crate::{ids::ProviderId, secret::Secret};
 
 /// One entry under `providers:`, with its preset already applied: nothing in it is left to look up.
@@ -163,6 +169,21 @@ pub enum IdTokenAlg {
     EdDsa,
 }
 
+impl IdTokenAlg {
+    /// All of them by their names (RFC 7518 §3.1, RFC 8037 §3.1).
+    pub(super) const NAMES: [(&str, Self); 9] = [
+        ("RS256", Self::Rs256),
+        ("RS384", Self::Rs384),
+        ("RS512", Self::Rs512),
+        ("PS256", Self::Ps256),
+        ("PS384", Self::Ps384),
+        ("PS512", Self::Ps512),
+        ("ES256", Self::Es256),
+        ("ES384", Self::Es384),
+        ("EdDSA", Self::EdDsa),
+    ];
+}
+
 /// What is made of `iss` in the authorization response (RFC 9207).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseIss {
@@ -181,28 +202,4 @@ pub enum Userinfo {
     Never,
     /// At every sign-in.
     Always,
-}
-
-/// Who may come in.
-#[derive(Debug, Clone)]
-pub enum EntryRules {
-    /// Whoever the provider lets in. Said aloud (`anyone: true`), never assumed.
-    Anyone,
-    /// Those who meet this.
-    Require(Requirements),
-}
-
-/// Every kind that is present must be met; within a kind any value will do. At least one kind is present.
-#[derive(Debug, Clone, Default)]
-pub struct Requirements {
-    /// Domains of a verified e-mail address, lower case, subdomains not included.
-    pub email_domains: Vec<String>,
-    /// Values of the `hd` claim.
-    pub hosted_domains: Vec<String>,
-    /// Values of the tenant claim.
-    pub tenants: Vec<String>,
-    /// Groups, by the groups claim.
-    pub groups: Vec<String>,
-    /// Values of any other claim; a claim that is a list meets the rule by any of its elements.
-    pub claims: IndexMap<ClaimPath, Vec<Value>>,
 }

@@ -1,0 +1,125 @@
+//! `sign_in:` who may come in through a provider, and who is sent there.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::config::{
+    claims::{ClaimPath, ClaimPaths},
+    form::{mail_domain, text},
+    reader::Section,
+};
+
+/// Who may come in.
+#[derive(Debug, Clone)]
+pub enum EntryRules {
+    /// Whoever the provider lets in. Said aloud (`anyone: true`), never assumed.
+    Anyone,
+    /// Those who meet this.
+    Require(Requirements),
+}
+
+/// Every kind that is present must be met; within a kind any value will do. At least one kind is present.
+#[derive(Debug, Clone, Default)]
+pub struct Requirements {
+    /// Domains of a verified e-mail address, lower case, subdomains not included.
+    pub email_domains: Vec<String>,
+    /// Values of the `hd` claim.
+    pub hosted_domains: Vec<String>,
+    /// Values of the tenant claim.
+    pub tenants: Vec<String>,
+    /// Groups, by the groups claim.
+    pub groups: Vec<String>,
+    /// Values of any other claim; a claim that is a list meets the rule by any of its elements.
+    pub claims: IndexMap<ClaimPath, Vec<Value>>,
+}
+
+impl Requirements {
+    pub(in crate::config) fn is_empty(&self) -> bool {
+        let Self { email_domains, hosted_domains, tenants, groups, claims } = self;
+        [email_domains, hosted_domains, tenants, groups].iter().all(|kind| kind.is_empty())
+            && claims.is_empty()
+    }
+}
+
+/// The section, read.
+pub(super) struct SignIn {
+    pub(super) rules: EntryRules,
+    pub(super) route_domains: Vec<String>,
+}
+
+impl SignIn {
+    /// `already`: what the preset's parameters demand on their own.
+    pub(super) fn read(provider: &Section<'_>, already: Requirements, claims: &ClaimPaths) -> Option<Self> {
+        provider.section("sign_in", |section| {
+            let anyone = section.flag("anyone");
+            let email_domains = section.restriction("email_domains", mail_domain);
+            let route_domains = section.list("route_domains", mail_domain);
+            let (requirements, stricter) = section.section("require", |require| {
+                let stricter = require.has_any();
+                (read_requirements(require, email_domains, already, claims), stricter)
+            });
+            if section.has("email_domains") && claims.email_verified.is_none() {
+                section.problem("email_domains", NEVER_VERIFIED);
+            }
+            let stricter = stricter || section.has("email_domains");
+            if anyone == Some(true) && stricter {
+                section
+                    .problem("anyone", "stands beside rules that not anyone meets; remove one or the other");
+            } else if anyone != Some(true) && requirements.is_empty() && !stricter {
+                let what = if provider.has("sign_in") { "lets nobody in" } else { "is missing" };
+                section.problem_here(format!("{what}: {WHO}"));
+            }
+            let route_domains = route_domains.unwrap_or_else(|| {
+                requirements.email_domains.iter().chain(&requirements.hosted_domains).cloned().collect()
+            });
+            let rules = if requirements.is_empty() {
+                (anyone == Some(true)).then_some(EntryRules::Anyone)
+            } else {
+                Some(EntryRules::Require(requirements))
+            };
+            Some(Self { rules: rules?, route_domains })
+        })
+    }
+}
+
+const WHO: &str = "say who may come in by email_domains or require, or write anyone: true";
+const NEVER_VERIFIED: &str =
+    "can never be met: this upstream does not vouch for addresses, as claims.email_verified would say";
+
+fn read_requirements(
+    section: &Section<'_>,
+    email_domains: Vec<String>,
+    already: Requirements,
+    claims: &ClaimPaths,
+) -> Requirements {
+    let hosted_domains = section.restriction("hosted_domains", mail_domain);
+    let tenants = section.restriction("tenants", text);
+    let groups = section.restriction("groups", text);
+    let mut wanted = already.claims;
+    for (path, values) in section.json_lists("claims", ClaimPath::try_from) {
+        if values.is_empty() {
+            section.problem("claims", format!("{path} has no values, so nobody could come in"));
+        }
+        wanted.insert(path, values);
+    }
+    if section.has("tenants") && claims.tenant.is_none() {
+        section.problem(
+            "tenants",
+            "can never be met: no claim is known to hold the tenant; name it in claims.tenant",
+        );
+    }
+    if section.has("groups") && claims.groups.is_none() {
+        section.problem(
+            "groups",
+            "can never be met: no claim is known to hold groups; name it in claims.groups",
+        );
+    }
+    let either = |said: Vec<String>, already| if said.is_empty() { already } else { said };
+    Requirements {
+        email_domains,
+        hosted_domains: either(hosted_domains, already.hosted_domains),
+        tenants,
+        groups,
+        claims: wanted,
+    }
+}

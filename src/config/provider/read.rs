@@ -1,0 +1,262 @@
+//! A provider's entry and its preset become a [`Provider`].
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth,
+    behaviour::{Behaviour, parameter_name},
+    entry::SignIn,
+};
+use crate::{
+    config::{
+        form::{duration, mail_domain, text, upstream_url},
+        preset::{Parameter, Preset, Presets},
+        problem::Wrong,
+        reader::Section,
+    },
+    ids::ProviderId,
+};
+
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
+/// A clock that is further off is broken, and a token that is older is replayed.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The keys that every provider has; a preset's parameters are named otherwise.
+pub(in crate::config) const RESERVED_KEYS: [&str; 22] = [
+    "assertion_audience",
+    "authorize_params",
+    "claims",
+    "client_auth",
+    "client_id",
+    "client_secret",
+    "contact",
+    "discovery_url",
+    "id_token_algs",
+    "leeway",
+    "max_age",
+    "name",
+    "organization",
+    "pkce",
+    "preset",
+    "private_key",
+    "private_key_alg",
+    "private_key_id",
+    "response_iss",
+    "scopes",
+    "sign_in",
+    "userinfo",
+];
+
+impl Provider {
+    pub(in crate::config) fn read_all(
+        root: &Section<'_>,
+        presets: &Presets,
+        loopback: bool,
+    ) -> IndexMap<ProviderId, Self> {
+        if root.count("providers") == 0 {
+            root.problem(
+                "providers",
+                "is missing: where people sign in; chancery providers list shows what there is",
+            );
+        }
+        root.entries("providers", ProviderId::try_from, |id, section| {
+            Self::read(id, section, presets, loopback)
+        })
+    }
+
+    fn read(id: ProviderId, section: &Section<'_>, presets: &Presets, loopback: bool) -> Option<Self> {
+        let Some(preset) = section.required("preset", "which kind of provider this is", |written| {
+            let unknown = "no preset has this name";
+            presets.get(&written).ok_or_else(|| Wrong::unknown(unknown, &written, &presets.names()))
+        }) else {
+            section.abandon();
+            return None;
+        };
+        let filled = Filled::read(section, preset);
+        let issuer = filled.issuer(section, preset, loopback);
+        let discovery_url = filled.discovery_url(section, preset, loopback);
+        let client_id = section.required("client_id", "what the upstream calls us", text);
+        let behaviour = Behaviour::read(section, preset.behaviour.clone());
+        let client_auth =
+            UpstreamClientAuth::read(section, &preset.client_auth, behaviour.assertion_audience);
+        let authorize_params = filled.authorize_params(section, preset);
+        let max_age = section.optional("max_age", duration(Duration::ZERO, LONGEST_MAX_AGE));
+        let leeway = section.optional("leeway", duration(Duration::ZERO, LONGEST_LEEWAY));
+        let name = section.optional("name", text);
+        let contact = section.optional("contact", text);
+        let organization = section.optional("organization", text);
+        let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims)?;
+        Some(Self {
+            id,
+            preset: preset.name.clone(),
+            name: name.unwrap_or_else(|| preset.title.clone()),
+            contact,
+            issuer: issuer?,
+            discovery_url: discovery_url?,
+            client_id: client_id?,
+            client_auth: client_auth?,
+            scopes: behaviour.scopes,
+            authorize_params,
+            pkce: behaviour.pkce,
+            max_age,
+            response_iss: behaviour.response_iss,
+            id_token_algs: behaviour.id_token_algs,
+            claims: behaviour.claims,
+            userinfo: behaviour.userinfo,
+            leeway: leeway.unwrap_or(DEFAULT_LEEWAY),
+            organization,
+            email_domains: sign_in.route_domains,
+            sign_in: sign_in.rules,
+        })
+    }
+}
+
+/// The preset's parameters as the operator filled them in.
+struct Filled {
+    single: IndexMap<String, String>,
+    lists: IndexMap<String, Vec<String>>,
+    /// Whether a parameter is wrong, so that what is made of it would be wrong as well.
+    broken: bool,
+}
+
+impl Filled {
+    fn read(section: &Section<'_>, preset: &Preset) -> Self {
+        let mut filled = Self { single: IndexMap::new(), lists: IndexMap::new(), broken: false };
+        for (key, parameter) in &preset.parameters {
+            let parse = |written: String| {
+                if parameter.pattern.is_match(&written) {
+                    Ok(written)
+                } else {
+                    Err(parameter.explain("must be"))
+                }
+            };
+            if !section.has(key) {
+                if parameter.required {
+                    filled.broken = true;
+                    section.problem(key, parameter.explain("is missing:"));
+                }
+                filled.single.extend(parameter.default.clone().map(|value| (key.clone(), value)));
+            }
+            if parameter.list {
+                let given = section.restriction(key, parse);
+                filled.broken |= given.len() != section.count(key);
+                filled.lists.insert(key.clone(), given);
+            } else {
+                let given = section.optional(key, parse);
+                filled.broken |= given.is_none() && section.has(key);
+                filled.single.extend(given.map(|value| (key.clone(), value)));
+            }
+        }
+        filled
+    }
+
+    fn issuer(&self, section: &Section<'_>, preset: &Preset, loopback: bool) -> Option<IssuerRule> {
+        let tenants = self.tenants(section, preset);
+        if self.broken {
+            return None;
+        }
+        let text = preset.issuer.fill(&self.single)?;
+        check(section, &text, loopback)?;
+        let Some(tenants) = tenants.ok()? else { return Some(IssuerRule::Exact(text)) };
+        let mut values = self.single.clone();
+        values.insert("tid".into(), "{tid}".into());
+        let template = preset.multi_tenant.as_ref()?.issuer.fill(&values)?;
+        Some(IssuerRule::Template { template, tenants })
+    }
+
+    /// The tenants that are let in, where there are several.
+    fn tenants(&self, section: &Section<'_>, preset: &Preset) -> Result<Option<Tenants>, Reported> {
+        let Some(several) = &preset.multi_tenant else { return Ok(None) };
+        let listed = self.lists.get(&several.tenants).cloned().unwrap_or_default();
+        let value = self.single.get(&several.parameter);
+        let open = value.filter(|value| several.values.contains(value));
+        match (open, Tenants::new(listed)) {
+            (Some(_), Some(tenants)) => Ok(Some(tenants)),
+            (Some(value), None) => {
+                if !section.has(&several.tenants) {
+                    let message = "is missing: the tenants whose people are let in, since every tenant in the world uses";
+                    section.problem(&several.tenants, format!("{message} {}: {value}", several.parameter));
+                }
+                Err(Reported)
+            }
+            (None, Some(_)) => {
+                let message =
+                    format!("is only asked for with {} {}", several.parameter, several.values.join(", "));
+                section.problem(&several.tenants, message);
+                Err(Reported)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn discovery_url(&self, section: &Section<'_>, preset: &Preset, loopback: bool) -> Option<Url> {
+        let said = section.optional("discovery_url", |written| upstream_url(&written, loopback));
+        if self.broken || section.has("discovery_url") {
+            return said;
+        }
+        let text = if let Some(template) = &preset.discovery_url {
+            template.fill(&self.single)?
+        } else {
+            let issuer = preset.issuer.fill(&self.single)?;
+            format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(&issuer))
+        };
+        upstream_url(&text, loopback).ok()
+    }
+
+    fn authorize_params(&self, section: &Section<'_>, preset: &Preset) -> IndexMap<String, String> {
+        let mut parameters: IndexMap<_, _> = preset
+            .authorize_params
+            .iter()
+            .filter_map(|(name, template)| Some((name.clone(), template.fill(&self.single)?)))
+            .collect();
+        let name = parameter_name(&preset.refused_params);
+        parameters.extend(section.texts("authorize_params", name, |_, value| text(value)));
+        parameters
+    }
+
+    /// What the parameters demand of a person on their own.
+    fn requirements(&self, section: &Section<'_>, preset: &Preset) -> Requirements {
+        let hosted_domain = preset.hosted_domain.as_ref().and_then(|template| template.fill(&self.single));
+        let hosted_domains = hosted_domain
+            .and_then(|domain| mail_domain(domain).map_err(|wrong| section.problem_here(wrong)).ok());
+        let claims = preset
+            .required_claims
+            .iter()
+            .filter_map(|(claim, template)| {
+                Some((claim.clone(), vec![Value::String(template.fill(&self.single)?)]))
+            })
+            .collect();
+        Requirements {
+            hosted_domains: hosted_domains.into_iter().collect(),
+            claims,
+            ..Requirements::default()
+        }
+    }
+}
+
+/// Something is wrong, and that has been said.
+struct Reported;
+
+/// Whether an issuer that a preset made is one that we would ask.
+fn check(section: &Section<'_>, issuer: &str, loopback: bool) -> Option<()> {
+    let wrong = match upstream_url(issuer, loopback) {
+        Ok(url) if url.query().is_none() => return Some(()),
+        Ok(_) => Wrong::from("must not have a query"),
+        Err(wrong) => wrong,
+    };
+    section.problem_here(format!("the issuer {issuer} {}", wrong.message));
+    None
+}
+
+impl Parameter {
+    /// `must be the host of your organization, such as acme.example.com (top right in the console)`
+    fn explain(&self, verb: &str) -> String {
+        let place = self.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        format!("{verb} {}, such as {}{place}", self.description, self.example)
+    }
+}

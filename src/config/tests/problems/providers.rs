@@ -1,0 +1,253 @@
+//! Mistakes in `providers:`.
+
+use rstest::rstest;
+
+use super::*;
+
+/// Entries that say too little to be read further.
+#[rstest]
+#[case(
+    "Corp: { preset: okta }",
+    &["c.yaml:2:3: providers.Corp: a name here is 1 to 64 characters of a-z, 0-9, - and _, beginning with a letter or digit"]
+)]
+#[case(
+    "corp: { preset: octa, client_idd: x }",
+    &["c.yaml:2:19: providers.corp.preset: no preset has this name; did you mean okta?"]
+)]
+#[case(
+    "corp: text",
+    &["c.yaml:2:9: providers.corp: must be a mapping: lines of key: value"]
+)]
+#[case(
+    "corp: {}",
+    &["c.yaml:2:9: providers.corp.preset: is missing: which kind of provider this is"]
+)]
+fn provider_entries(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(problems(&format!("providers:\n  {text}"), &Environment::of([])), expected.join("\n"));
+}
+
+/// What presets ask for.
+#[rstest]
+#[case(
+    "preset: oidc, client_id: c, client_secret: s",
+    &[
+        "c.yaml:2:9: providers.corp.issuer: is missing: the provider's issuer, exactly as its discovery document says it, with or without a trailing slash, such as https://login.acme.com (issuer in the document at /.well-known/openid-configuration)",
+        "c.yaml:2:9: providers.corp.sign_in: is missing: say who may come in by email_domains or require, or write anyone: true",
+    ]
+)]
+#[case(
+    "preset: oidc, issuer: http://idp.acme.com, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:9: providers.corp: the issuer http://idp.acme.com must begin with https://; plain http is for development, while server.issuer is loopback"]
+)]
+#[case(
+    "preset: oidc, issuer: https://127.0.0.1, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:9: providers.corp: the issuer https://127.0.0.1 must not point to this machine; that is for development, while server.issuer is loopback"]
+)]
+#[case(
+    "preset: oidc, issuer: nope, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:33: providers.corp.issuer: must be the provider's issuer, exactly as its discovery document says it, with or without a trailing slash, such as https://login.acme.com (issuer in the document at /.well-known/openid-configuration)"]
+)]
+#[case(
+    "preset: okta, domain: https://acme.okta.com/, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:33: providers.corp.domain: must be the host of your Okta organization, such as acme.okta.com (Admin Console: the menu under your name, top right)"]
+)]
+#[case(
+    "preset: keycloak, url: https://k.acme.com/, realm: a, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:34: providers.corp.url: must be the address of the Keycloak server, with /auth behind it for old versions, such as https://sso.acme.com (the address of the Admin Console, up to /admin)"]
+)]
+#[case(
+    "preset: entra, tenant: acme.com, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:34: providers.corp.tenant: must be the directory (tenant) ID, or organizations, common or consumers for several tenants, such as 8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10 (entra.microsoft.com: Entra ID, Overview, Tenant ID)"]
+)]
+#[case(
+    "preset: entra, tenant: common, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:9: providers.corp.tenants: is missing: the tenants whose people are let in, since every tenant in the world uses tenant: common"]
+)]
+#[case(
+    "preset: entra, tenant: organizations, tenants: [], client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:58: providers.corp.tenants: an empty list could mean nobody or everybody; name somebody or remove the key"]
+)]
+#[case(
+    "preset: entra, tenant: consumers, tenants: ['*'], client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:55: providers.corp.tenants[0]: must be the tenant ID of an organization that is let in, such as 8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10 (entra.microsoft.com of that organization: Entra ID, Overview, Tenant ID)"]
+)]
+#[case(
+    "preset: entra, tenant: 8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10, tenants: [8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10], client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:81: providers.corp.tenants: is only asked for with tenant common, organizations, consumers"]
+)]
+#[case(
+    "preset: entra, tenant: 8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10, client_id: c, client_secret: s, sign_in: { anyone: true }, authorize_params: { resource: x, state: y, prompt: login }",
+    &[
+        "c.yaml:2:151: providers.corp.authorize_params.resource: is never sent: with v2.0 scopes Entra answers it with the error AADSTS9010010",
+        "c.yaml:2:164: providers.corp.authorize_params.state: is set by Chancery itself",
+    ]
+)]
+fn provider_parameters(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(
+        problems(&format!("providers:\n  corp: {{ {text} }}"), &Environment::of([])),
+        expected.join("\n")
+    );
+}
+
+/// Who may come in, at an upstream that vouches for addresses and knows hosted domains but no groups.
+#[rstest]
+#[case(
+    "sign_in: {}",
+    &["c.yaml:2:68: providers.corp.sign_in: lets nobody in: say who may come in by email_domains or require, or write anyone: true"]
+)]
+#[case(
+    "sign_in: { anyone: false }",
+    &["c.yaml:2:68: providers.corp.sign_in: lets nobody in: say who may come in by email_domains or require, or write anyone: true"]
+)]
+#[case(
+    "sign_in: { anyone: true, email_domains: [acme.com] }",
+    &["c.yaml:2:78: providers.corp.sign_in.anyone: stands beside rules that not anyone meets; remove one or the other"]
+)]
+#[case(
+    "sign_in: { email_domains: ['@acme.com'] }",
+    &["c.yaml:2:86: providers.corp.sign_in.email_domains[0]: must be the part of an address behind the @, such as acme.com"]
+)]
+#[case(
+    "sign_in: { require: { group: [x] } }",
+    &["c.yaml:2:81: providers.corp.sign_in.require.group: unknown key; did you mean groups?"]
+)]
+#[case(
+    "sign_in: { require: { groups: [x], tenants: [y] } }",
+    &["c.yaml:2:89: providers.corp.sign_in.require.groups: can never be met: no claim is known to hold groups; name it in claims.groups"]
+)]
+#[case(
+    "sign_in: { require: { hosted_domains: [], claims: { a: [] } } }",
+    &[
+        "c.yaml:2:97: providers.corp.sign_in.require.hosted_domains: an empty list could mean nobody or everybody; name somebody or remove the key",
+        "c.yaml:2:109: providers.corp.sign_in.require.claims: a has no values, so nobody could come in",
+    ]
+)]
+#[case(
+    "sign_in: { email_domains: [] }",
+    &["c.yaml:2:85: providers.corp.sign_in.email_domains: an empty list could mean nobody or everybody; name somebody or remove the key"]
+)]
+fn entry_rules(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(
+        problems(
+            &format!("providers:\n  corp: {{ preset: google, client_id: c, client_secret: s, {text} }}"),
+            &Environment::of([])
+        ),
+        expected.join("\n")
+    );
+}
+
+/// How we prove ourselves.
+#[rstest]
+#[case(
+    "",
+    &["c.yaml:2:9: providers.corp.client_secret: is missing: what proves us to the upstream; there is also private_key, and client_auth: none for a client without either"]
+)]
+#[case(
+    "client_auth: client_secret_jwt, client_secret: s",
+    &["c.yaml:2:109: providers.corp.client_auth: unknown value; did you mean client_secret_post?"]
+)]
+#[case(
+    "client_auth: none, client_secret: s",
+    &["c.yaml:2:130: providers.corp.client_secret: is of no use with this client_auth"]
+)]
+#[case(
+    "client_secret: s, private_key: k",
+    &[
+        "c.yaml:2:9: providers.corp.client_auth: is missing: say which of client_secret and private_key it is",
+        "c.yaml:2:127: providers.corp.private_key: must be an RSA private key in PEM (PKCS #8), as private_key_alg wants it",
+    ]
+)]
+#[case(
+    "client_auth: client_secret_post, private_key_id: k",
+    &[
+        "c.yaml:2:9: providers.corp.client_secret: is missing: what client_auth proves us with",
+        "c.yaml:2:145: providers.corp.private_key_id: is of no use without private_key",
+    ]
+)]
+#[case(
+    "private_key: hunter2",
+    &["c.yaml:2:109: providers.corp.private_key: must be an RSA private key in PEM (PKCS #8), as private_key_alg wants it"]
+)]
+fn client_authentication(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(
+        problems(
+            &format!(
+                "providers:\n  corp: {{ preset: oidc, issuer: https://idp.acme.com, client_id: c, sign_in: {{ anyone: true }}, {text} }}"
+            ),
+            &Environment::of([])
+        ),
+        expected.join("\n")
+    );
+}
+
+/// What a sound provider may add.
+#[rstest]
+#[case(
+    "scopes: [profile]",
+    &["c.yaml:2:122: providers.corp.scopes: lacks openid, without which there is no ID token"]
+)]
+#[case(
+    "scopes: [a b]",
+    &[
+        "c.yaml:2:122: providers.corp.scopes: lacks openid, without which there is no ID token",
+        "c.yaml:2:123: providers.corp.scopes[0]: a scope is 1 to 128 printable ASCII characters without spaces, quotes and backslashes",
+    ]
+)]
+#[case(
+    "id_token_algs: [HS256, none]",
+    &[
+        "c.yaml:2:130: providers.corp.id_token_algs[0]: is not accepted: an ID token must be signed with a key that only the upstream has",
+        "c.yaml:2:137: providers.corp.id_token_algs[1]: is not accepted: an ID token must be signed with a key that only the upstream has",
+    ]
+)]
+#[case(
+    "id_token_algs: []",
+    &["c.yaml:2:129: providers.corp.id_token_algs: is empty, so no ID token could be accepted"]
+)]
+#[case(
+    "id_token_algs: [rs256]",
+    &["c.yaml:2:130: providers.corp.id_token_algs[0]: unknown value; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"]
+)]
+#[case(
+    "claims: { subject: [], groups: '' }",
+    &[
+        "c.yaml:2:133: providers.corp.claims.subject: is empty, so nobody could be told from anybody else",
+        "c.yaml:2:145: providers.corp.claims.groups: is empty",
+    ]
+)]
+#[case(
+    "pkce: yes",
+    &["c.yaml:2:120: providers.corp.pkce: must be true or false"]
+)]
+#[case(
+    "leeway: 10m",
+    &["c.yaml:2:122: providers.corp.leeway: must be between 0s and 5m"]
+)]
+#[case(
+    "discovery_url: http://idp.acme.com/x",
+    &["c.yaml:2:129: providers.corp.discovery_url: must begin with https://; plain http is for development, while server.issuer is loopback"]
+)]
+#[case(
+    "response_iss: maybe",
+    &["c.yaml:2:128: providers.corp.response_iss: unknown value; known are when_announced, required"]
+)]
+#[case(
+    "domain: x",
+    &["c.yaml:2:114: providers.corp.domain: unknown key"]
+)]
+#[case(
+    "client_idd: x",
+    &["c.yaml:2:114: providers.corp.client_idd: unknown key; did you mean client_id?"]
+)]
+fn provider_details(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(
+        problems(
+            &format!(
+                "providers:\n  corp: {{ preset: oidc, issuer: https://idp.acme.com, client_id: c, client_secret: s, \
+         sign_in: {{ anyone: true }}, {text} }}"
+            ),
+            &Environment::of([])
+        ),
+        expected.join("\n")
+    );
+}
