@@ -23,7 +23,14 @@ impl On {
     /// A fresh database with all tables. `None` for PostgreSQL when `CHANCERY_TEST_POSTGRES` is `skip`; otherwise
     /// it must name a server and a database in which schemas may be made.
     pub(crate) async fn fresh(self) -> Option<Fresh> {
-        let fresh = match self {
+        let fresh = self.empty().await?;
+        fresh.db.migrate().await.unwrap();
+        Some(fresh)
+    }
+
+    /// The same without tables.
+    pub(crate) async fn empty(self) -> Option<Fresh> {
+        Some(match self {
             Self::Sqlite => {
                 let folder = tempfile::tempdir().unwrap();
                 let db = Db::open_sqlite(&folder.path().join("chancery.db")).await.unwrap();
@@ -32,9 +39,7 @@ impl On {
             Self::Postgres => {
                 Fresh { db: Db::open_postgres(&fresh_schema().await?).await.unwrap(), folder: None }
             }
-        };
-        fresh.db.migrate().await.unwrap();
-        Some(fresh)
+        })
     }
 }
 

@@ -40,11 +40,13 @@ impl From<sqlx::Error> for MigrateError {
     }
 }
 
+// `run_direct` and not `run`, whose future rustc cannot prove to be `Send`.
+
 /// All in one transaction, which is also what keeps a second process waiting.
 pub(super) async fn sqlite(sqlite: &Sqlite) -> Result<(), MigrateError> {
     let mut connection = sqlite.options().connect().await?;
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    SQLITE.run(&mut *tx).await.map_err(|error| explain(&SQLITE, error))?;
+    SQLITE.run_direct(None, &mut *tx, false).await.map_err(|error| explain(&SQLITE, error))?;
     tx.commit().await?;
     Ok(connection.close().await?)
 }
@@ -54,7 +56,7 @@ pub(super) async fn sqlite(sqlite: &Sqlite) -> Result<(), MigrateError> {
 pub(super) async fn postgres(pool: &PgPool) -> Result<(), MigrateError> {
     let mut connection = pool.connect_options().connect().await?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
-    POSTGRES.run(&mut connection).await.map_err(|error| explain(&POSTGRES, error))?;
+    POSTGRES.run_direct(None, &mut connection, false).await.map_err(|error| explain(&POSTGRES, error))?;
     Ok(connection.close().await?)
 }
 

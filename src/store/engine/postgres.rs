@@ -10,11 +10,12 @@ use super::StoreError;
 /// instances share them.
 const MAX_CONNECTIONS: u32 = 16;
 
-/// How long a request waits for a free connection before it is answered with a 503.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection before it is answered with a 503; so long, too, while the server is
+/// down.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long one statement may run, one lock be waited for, and one transaction sit idle: nothing that a request
-/// does comes near, so what reaches it is stuck and must not hold up the rest.
+/// How long one statement may run, one lock be waited for, and one transaction sit idle, unless the URL says
+/// otherwise: nothing that a request does comes near, so what reaches it is stuck and must not hold up the rest.
 const SESSION_LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s")];
 
@@ -22,7 +23,10 @@ const SESSION_LIMITS: [(&str, &str); 3] =
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 pub(super) async fn open(url: &str) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(url)?.application_name("chancery").options(SESSION_LIMITS);
+    let options = PgConnectOptions::from_str(url)?;
+    let set_by_operator = options.get_options().unwrap_or_default().to_owned();
+    let limits = SESSION_LIMITS.into_iter().filter(|(name, _)| !set_by_operator.contains(name));
+    let options = options.application_name("chancery").options(limits);
     let pool = PgPoolOptions::new()
         .max_connections(MAX_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)

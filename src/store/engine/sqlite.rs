@@ -22,10 +22,11 @@ use super::{
 const READERS: u32 = 4;
 
 /// How long a request waits for its turn before it is answered with a 503.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long to wait for another process that holds the file's write lock, such as a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for another process that holds the file's write lock, such as a backup; shorter than the above,
+/// so that who waits behind it learns why.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// To how many bytes the write-ahead log is cut back after it grew past them.
 const WAL_LIMIT: &str = "67108864";

@@ -26,6 +26,8 @@ const MAX_BATCH_TIME: Duration = Duration::from_millis(10);
 /// How many may wait for their turn; a burst beyond it waits in front, within the same time limit.
 const QUEUE: usize = 1024;
 
+const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT member";
+
 type Lend = oneshot::Sender<Result<SqliteTx, StoreError>>;
 type Answer = oneshot::Sender<Result<(), StoreError>>;
 
@@ -56,7 +58,7 @@ impl Writer {
         let connection = options.connect().await?;
         let (requests, queue) = mpsc::channel(QUEUE);
         let connection = Some(Arc::new(Mutex::new(connection)));
-        let task = Task { options, connection, queue, closers: Vec::new() };
+        let task = Task { options, connection, queue, put_back: None, closers: Vec::new() };
         tokio::spawn(task.run());
         Ok(Self { requests, patience })
     }
@@ -98,6 +100,8 @@ struct Task {
     /// `None` after an error that leaves the connection's state unknown; the next one in need opens another.
     connection: Option<Arc<Mutex<SqliteConnection>>>,
     queue: mpsc::Receiver<Request>,
+    /// One who was taken from the queue into a batch that broke before its turn came.
+    put_back: Option<Lend>,
     closers: Vec<oneshot::Sender<()>>,
 }
 
@@ -105,8 +109,10 @@ impl Task {
     /// Serves until it is closed or nobody can ask any more; whoever was already waiting is still served.
     async fn run(mut self) {
         while let Some(request) = self.queue.recv().await {
-            if let Some(lend) = self.unless_gone(request) {
+            let mut next = self.unless_gone(request);
+            while let Some(lend) = next {
                 self.batch(lend).await;
+                next = self.put_back.take();
             }
         }
         if let Some(connection) = self.connection.take().and_then(Arc::into_inner)
@@ -175,12 +181,15 @@ impl Task {
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut lend = first;
-        let mut control = "BEGIN IMMEDIATE; SAVEPOINT member";
+        let mut control = BEGIN;
         loop {
             let mut guard = Arc::clone(connection).lock_owned().await;
-            if let Err(error) = sqlx::query(control).execute(&mut *guard).await {
-                let error = StoreError::from(error);
-                let _ = lend.send(Err(error.clone()));
+            if let Err(error) = execute(&mut guard, control).await {
+                if control == BEGIN {
+                    let _ = lend.send(Err(error.clone()));
+                } else {
+                    self.put_back = Some(lend);
+                }
                 return Err(error);
             }
             let (finish, finished) = oneshot::channel();
@@ -199,8 +208,13 @@ impl Task {
                 (false, false) => "ROLLBACK TO member; COMMIT",
                 (false, true) => "ROLLBACK",
             };
-            sqlx::query(end).execute(&mut *connection.lock().await).await?;
-            return Ok(());
+            return execute(&mut *connection.lock().await, end).await;
         }
     }
+}
+
+/// Whatever a control statement fails of, it is nobody's conflict: the batch cannot be had.
+async fn execute(connection: &mut SqliteConnection, control: &'static str) -> Result<(), StoreError> {
+    let done = sqlx::query(control).execute(connection).await;
+    done.map(|_| ()).map_err(|error| StoreError::Unavailable(Arc::new(error)))
 }

@@ -1,9 +1,16 @@
-//! What holds of the engine on both databases.
+//! What holds of the engine on both databases; below it, what holds of each.
+
+mod crash;
+mod files;
+mod group_commit;
+mod migrations;
+mod postgres;
+mod races;
 
 use rstest::rstest;
 use sqlx::types::Json;
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Engine, StoreError, Tx};
 use crate::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
@@ -40,14 +47,14 @@ fn thing(entropy: &Entropy) -> Thing {
 async fn create(db: &Db) {
     let mut tx = db.begin().await.unwrap();
     match tx.executor() {
-        super::Engine::Sqlite(c) => sqlx::raw_sql(
+        Engine::Sqlite(c) => sqlx::raw_sql(
             "CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY, at INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, \
              note TEXT, list TEXT NOT NULL, grant_id TEXT, on_off INTEGER NOT NULL) STRICT",
         )
         .execute(c)
         .await
         .map(|_| ()),
-        super::Engine::Postgres(c) => sqlx::raw_sql(
+        Engine::Postgres(c) => sqlx::raw_sql(
             "CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, hash BYTEA NOT NULL UNIQUE, \
              note TEXT, list JSONB NOT NULL, grant_id TEXT, on_off BOOLEAN NOT NULL)",
         )
