@@ -79,7 +79,7 @@ pub async fn seal_batch(
     let members: Vec<Member> =
         rows.iter().map(|row| Member { id: row.id.as_str().to_owned(), leaf: leaf(row) }).collect();
     if members.is_empty() {
-        return Ok(Some(0));
+        return tx.commit().await.map(|()| Some(0));
     }
     let root = root_of(&members);
     let at = clock.now();
@@ -106,7 +106,10 @@ pub async fn prune(db: &Db, clock: &Clock, entropy: &Entropy, before: Timestamp)
     if !audit::lock_chain(&mut tx).await? {
         return Ok(false);
     }
-    let Some(last) = audit::oldest_batches(&mut tx, before, PRUNE_AT_ONCE).await? else { return Ok(false) };
+    let Some(last) = audit::oldest_batches(&mut tx, before, PRUNE_AT_ONCE).await? else {
+        // Committed and not dropped, so that the lock is free when this returns.
+        return tx.commit().await.map(|()| false);
+    };
     let rows = audit::delete_through(&mut tx, last.number).await?;
     let origin = Origin { reference: Reference::new(entropy), ip: None };
     let event = Event::new(Kind::AuditPruned, &origin)

@@ -77,8 +77,7 @@ pub async fn insert(tx: &mut Tx, row: &Row) -> Result<(), StoreError> {
         .execute(executor)
         .await
         .map(|_| ())
-    })?;
-    Ok(())
+    })
 }
 
 /// Whether this transaction is the only one, of all instances, that extends or shortens the chain.
@@ -94,7 +93,7 @@ pub async fn lock_chain(tx: &mut Tx) -> Result<bool, StoreError> {
 
 /// Puts up to `limit` rows that are in no batch into batch `number`, and returns them.
 pub async fn take_unsealed(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<Row>, StoreError> {
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query_as(
             "UPDATE audit SET batch = $1 \
              WHERE id IN (SELECT id FROM audit WHERE batch IS NULL ORDER BY id LIMIT $2) RETURNING *",
@@ -103,7 +102,7 @@ pub async fn take_unsealed(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<R
         .bind(limit)
         .fetch_all(executor)
         .await
-    })?)
+    })
 }
 
 /// Adds a link.
@@ -121,22 +120,21 @@ pub async fn insert_batch(tx: &mut Tx, batch: &Batch) -> Result<(), StoreError> 
         .execute(executor)
         .await
         .map(|_| ())
-    })?;
-    Ok(())
+    })
 }
 
 /// The newest link.
 pub async fn last_batch(tx: &mut Tx) -> Result<Option<Batch>, StoreError> {
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query_as("SELECT * FROM audit_batches ORDER BY number DESC LIMIT 1")
             .fetch_optional(executor)
             .await
-    })?)
+    })
 }
 
 /// The newest of the `limit` oldest links, if all of them are older than `before`; never the newest of all.
 pub async fn oldest_batches(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Option<Batch>, StoreError> {
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query_as(
             "SELECT * FROM (SELECT * FROM audit_batches WHERE at < $1 \
              AND number < (SELECT max(number) FROM audit_batches) ORDER BY number LIMIT $2) AS oldest \
@@ -146,7 +144,7 @@ pub async fn oldest_batches(tx: &mut Tx, before: Timestamp, limit: i64) -> Resul
         .bind(limit)
         .fetch_optional(executor)
         .await
-    })?)
+    })
 }
 
 /// Deletes the links up to `number` and their rows.
@@ -158,35 +156,35 @@ pub async fn delete_through(tx: &mut Tx, number: i64) -> Result<u64, StoreError>
             .await
             .map(|_| ())
     })?;
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query("DELETE FROM audit WHERE batch <= $1")
             .bind(number)
             .execute(executor)
             .await
             .map(|done| done.rows_affected())
-    })?)
+    })
 }
 
 /// The first link after `number`.
 pub async fn next_batch(db: &Db, number: i64) -> Result<Option<Batch>, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_as("SELECT * FROM audit_batches WHERE number > $1 ORDER BY number LIMIT 1")
             .bind(number)
             .fetch_optional(executor)
             .await
-    })?)
+    })
 }
 
 /// The rows that say that they are in batch `number`.
 pub async fn rows_of_batch(db: &Db, number: i64) -> Result<Vec<Row>, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_as("SELECT * FROM audit WHERE batch = $1").bind(number).fetch_all(executor).await
-    })?)
+    })
 }
 
 /// Up to `limit` rows that say they are in a batch that does not exist.
 pub async fn strays(db: &Db, limit: i64) -> Result<Vec<String>, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_scalar(
             "SELECT id FROM audit WHERE batch IS NOT NULL \
              AND NOT EXISTS (SELECT 1 FROM audit_batches WHERE number = audit.batch) ORDER BY id LIMIT $1",
@@ -194,23 +192,23 @@ pub async fn strays(db: &Db, limit: i64) -> Result<Vec<String>, StoreError> {
         .bind(limit)
         .fetch_all(executor)
         .await
-    })?)
+    })
 }
 
 /// How many rows are in no batch yet.
 pub async fn count_unsealed(db: &Db) -> Result<i64, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_scalar("SELECT count(*) FROM audit WHERE batch IS NULL").fetch_one(executor).await
-    })?)
+    })
 }
 
 /// The newest rows of this kind of event.
 pub async fn newest(db: &Db, event: &str, limit: i64) -> Result<Vec<Row>, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_as("SELECT * FROM audit WHERE event = $1 ORDER BY at DESC LIMIT $2")
             .bind(event)
             .bind(limit)
             .fetch_all(executor)
             .await
-    })?)
+    })
 }

@@ -90,7 +90,7 @@ impl SessionStore for BrowserSessions {
         .bind(self.clock.now())
         .fetch_optional(executor)
         .await)
-        .map_err(|error| backend(error.into()))?;
+        .map_err(backend)?;
         // The date is for stores that keep time by it; ours does so by the column above.
         let expiry_date = time::OffsetDateTime::from_unix_timestamp(253_402_300_799)
             .map_err(|error| session_store::Error::Decode(error.to_string()))?;

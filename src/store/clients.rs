@@ -66,15 +66,15 @@ pub struct RegisteredMetadata {
 
 /// The client of this id.
 pub async fn find(db: &Db, id: &ClientId) -> Result<Option<DynamicClient>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as("SELECT * FROM clients WHERE id = $1")
+    on!(db, |executor| sqlx::query_as("SELECT * FROM clients WHERE id = $1")
         .bind(id)
         .fetch_optional(executor)
-        .await)?)
+        .await)
 }
 
 /// Registers a client. Where one of the same fingerprint exists, that one is answered instead.
 pub async fn register(tx: &mut Tx, client: &DynamicClient) -> Result<DynamicClient, StoreError> {
-    Ok(on!(tx, |executor| sqlx::query_as(
+    on!(tx, |executor| sqlx::query_as(
         "INSERT INTO clients (id, fingerprint, secret_hash, metadata, created_at, last_used_at)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (fingerprint) DO UPDATE SET last_used_at = excluded.last_used_at RETURNING *"
@@ -86,7 +86,7 @@ pub async fn register(tx: &mut Tx, client: &DynamicClient) -> Result<DynamicClie
     .bind(client.created_at)
     .bind(client.last_used_at)
     .fetch_one(executor)
-    .await)?)
+    .await)
 }
 
 /// Notes that the client was used, so that it does not expire.

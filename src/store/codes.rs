@@ -75,10 +75,10 @@ pub async fn insert(tx: &mut Tx, code: &Code) -> Result<(), StoreError> {
 
 /// The code of this hash, used or not.
 pub async fn find(db: &Db, hash: &TokenHash) -> Result<Option<Code>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as("SELECT * FROM codes WHERE hash = $1")
+    on!(db, |executor| sqlx::query_as("SELECT * FROM codes WHERE hash = $1")
         .bind(hash)
         .fetch_optional(executor)
-        .await)?)
+        .await)
 }
 
 /// Uses the code up for `grant`. `false`: another request was first, or it is too late.

@@ -32,14 +32,14 @@ pub async fn find(
     client: &ClientId,
     resource: &ResourceId,
 ) -> Result<Option<Consent>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as(
+    on!(db, |executor| sqlx::query_as(
         "SELECT * FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3"
     )
     .bind(user)
     .bind(client)
     .bind(resource)
     .fetch_optional(executor)
-    .await)?)
+    .await)
 }
 
 /// Writes what was allowed; the latest word counts.

@@ -76,22 +76,22 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
 
 /// The grant of this id.
 pub async fn find(db: &Db, id: &GrantId) -> Result<Option<Grant>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as("SELECT * FROM grants WHERE id = $1")
+    on!(db, |executor| sqlx::query_as("SELECT * FROM grants WHERE id = $1")
         .bind(id)
         .fetch_optional(executor)
-        .await)?)
+        .await)
 }
 
 /// A user's grants that are in force, the latest used first.
 pub async fn of_user(db: &Db, user: &UserId, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as(
+    on!(db, |executor| sqlx::query_as(
         "SELECT * FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
          ORDER BY last_used_at DESC, id LIMIT 500"
     )
     .bind(user)
     .bind(now)
     .fetch_all(executor)
-    .await)?)
+    .await)
 }
 
 /// Notes that a token was issued under the grant. `false`: the grant has ended meanwhile, and none may be.

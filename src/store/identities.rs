@@ -52,9 +52,7 @@ pub struct Identity {
 pub async fn find_owner(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<Owner>, StoreError> {
     const SELECT: &str = "SELECT i.id, i.user_id, u.disabled_at FROM identities i JOIN users u ON u.id = i.user_id \
                           WHERE i.issuer = $1 AND i.subject = $2";
-    Ok(on!(tx, |executor| {
-        sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(executor).await
-    })?)
+    on!(tx, |executor| { sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(executor).await })
 }
 
 /// Adds an account. `false`: another transaction has just added it.
@@ -88,7 +86,7 @@ pub async fn insert(tx: &mut Tx, identity: &Identity) -> Result<bool, StoreError
 pub async fn refresh(tx: &mut Tx, identity: &Identity) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE identities SET provider = $2, organization = $3, tenant = $4, email = $5, \
                           email_verified = $6, name = $7, groups = $8, last_seen_at = $9 WHERE id = $1";
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query(UPDATE)
             .bind(&identity.id)
             .bind(&identity.provider)
@@ -102,7 +100,7 @@ pub async fn refresh(tx: &mut Tx, identity: &Identity) -> Result<(), StoreError>
             .execute(executor)
             .await
             .map(|_| ())
-    })?)
+    })
 }
 
 /// What the provider said last about an account whose owner is not shut out.
@@ -111,5 +109,5 @@ pub async fn find_enabled(db: &Db, id: &IdentityId) -> Result<Option<Identity>, 
                           i.email, i.email_verified, i.name, i.groups, i.last_seen_at \
                           FROM identities i JOIN users u ON u.id = i.user_id \
                           WHERE i.id = $1 AND u.disabled_at IS NULL";
-    Ok(on!(db, |executor| sqlx::query_as(SELECT).bind(id).fetch_optional(executor).await)?)
+    on!(db, |executor| sqlx::query_as(SELECT).bind(id).fetch_optional(executor).await)
 }

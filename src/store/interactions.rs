@@ -49,14 +49,14 @@ pub async fn find(
     browser: &TokenHash,
     now: Timestamp,
 ) -> Result<Option<Interaction>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as(
+    on!(db, |executor| sqlx::query_as(
         "SELECT * FROM interactions WHERE id = $1 AND browser_hash = $2 AND expires_at > $3"
     )
     .bind(id)
     .bind(browser)
     .bind(now)
     .fetch_optional(executor)
-    .await)?)
+    .await)
 }
 
 /// Takes the one right to answer. `false`: another tab or a reload was first, or it is too late.

@@ -14,17 +14,17 @@ pub async fn keep(tx: &mut Tx, key_id: &str, sealed: &Sealed, at: Timestamp) -> 
             .await
             .map(|_| ())
     })?;
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query_scalar("SELECT sealed FROM key_proofs WHERE key_id = $1")
             .bind(key_id)
             .fetch_one(executor)
             .await
-    })?)
+    })
 }
 
 /// The ids of all keys that were ever used.
 pub async fn key_ids(db: &Db) -> Result<Vec<String>, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_scalar("SELECT key_id FROM key_proofs ORDER BY key_id").fetch_all(executor).await
-    })?)
+    })
 }

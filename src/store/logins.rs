@@ -32,7 +32,7 @@ pub struct Login {
 pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO logins (state_hash, provider, browser_hash, interaction_id, sealed, \
                           created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query(INSERT)
             .bind(&login.state_hash)
             .bind(&login.provider)
@@ -44,14 +44,14 @@ pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
             .execute(executor)
             .await
             .map(|_| ())
-    })?)
+    })
 }
 
 /// The sign-in of this `state`, unless it is too old; a finished one is found as well, and says so.
 pub async fn find(db: &Db, state: &TokenHash, now: Timestamp) -> Result<Option<Login>, StoreError> {
     const SELECT: &str = "SELECT state_hash, provider, browser_hash, interaction_id, sealed, created_at, \
                           expires_at, consumed_at FROM logins WHERE state_hash = $1 AND expires_at > $2";
-    Ok(on!(db, |executor| sqlx::query_as(SELECT).bind(state).bind(now).fetch_optional(executor).await)?)
+    on!(db, |executor| sqlx::query_as(SELECT).bind(state).bind(now).fetch_optional(executor).await)
 }
 
 /// Uses the `state` up. `false`: another request was first, or time ran out.

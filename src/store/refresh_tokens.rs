@@ -43,10 +43,10 @@ pub async fn insert(
 
 /// The token of this hash, used or not.
 pub async fn find(db: &Db, hash: &TokenHash) -> Result<Option<StoredRefreshToken>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as("SELECT * FROM refresh_tokens WHERE hash = $1")
+    on!(db, |executor| sqlx::query_as("SELECT * FROM refresh_tokens WHERE hash = $1")
         .bind(hash)
         .fetch_optional(executor)
-        .await)?)
+        .await)
 }
 
 /// Uses the token up; `salt` is what its successor is derived with. `false`: another request was first.

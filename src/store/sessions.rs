@@ -68,7 +68,7 @@ pub async fn find_live(
     now: Timestamp,
     idle_since: Timestamp,
 ) -> Result<Option<SignedIn>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as(
+    on!(db, |executor| sqlx::query_as(
         "SELECT s.* FROM sessions s JOIN users u ON u.id = s.user_id
          WHERE s.id = $1 AND s.expires_at > $2 AND s.last_seen_at > $3 AND u.disabled_at IS NULL"
     )
@@ -76,7 +76,7 @@ pub async fn find_live(
     .bind(now)
     .bind(idle_since)
     .fetch_optional(executor)
-    .await)?)
+    .await)
 }
 
 /// All of a user's sessions that have not ended, the latest first.
@@ -86,7 +86,7 @@ pub async fn of_user(
     now: Timestamp,
     idle_since: Timestamp,
 ) -> Result<Vec<SignedIn>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as(
+    on!(db, |executor| sqlx::query_as(
         "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 AND last_seen_at > $3
          ORDER BY last_seen_at DESC, id LIMIT 200"
     )
@@ -94,7 +94,7 @@ pub async fn of_user(
     .bind(now)
     .bind(idle_since)
     .fetch_all(executor)
-    .await)?)
+    .await)
 }
 
 /// Notes that a session was used.

@@ -1,6 +1,6 @@
 //! The table `signing_keys`.
 
-use super::{Db, StoreError, Tx, on};
+use super::{Db, Engine, StoreError, Tx, on};
 use crate::{clock::Timestamp, jose::signer::SigningAlgorithm, seal::Sealed};
 
 /// A signing key as it is kept.
@@ -26,7 +26,7 @@ const PUBLISHED: &str = "SELECT id, algorithm, sealed, created_at, active_at, re
 
 /// The keys that are published at `now`, in the order in which they become active.
 pub async fn published(db: &Db, now: Timestamp) -> Result<Vec<SigningKey>, StoreError> {
-    Ok(on!(db, |executor| sqlx::query_as(PUBLISHED).bind(now).fetch_all(executor).await)?)
+    on!(db, |executor| sqlx::query_as(PUBLISHED).bind(now).fetch_all(executor).await)
 }
 
 /// As [`published`], with the promise that nobody else makes or retires a key before this transaction ends.
@@ -34,17 +34,17 @@ pub async fn lock(tx: &mut Tx, now: Timestamp) -> Result<Vec<SigningKey>, StoreE
     /// Any number will do, as long as no other lock has it: "chansign".
     const LOCK: i64 = 0x6368_616e_7369_676e;
     // SQLite has one writer, and this transaction is it.
-    if let Tx::Postgres(tx) = tx {
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut **tx).await?;
+    if let Engine::Postgres(connection) = tx.executor() {
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await?;
     }
-    Ok(on!(tx, |executor| sqlx::query_as(PUBLISHED).bind(now).fetch_all(executor).await)?)
+    on!(tx, |executor| sqlx::query_as(PUBLISHED).bind(now).fetch_all(executor).await)
 }
 
 /// Keeps a new key.
 pub async fn insert(tx: &mut Tx, key: &SigningKey) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO signing_keys (id, algorithm, sealed, created_at, active_at, retired_at) \
                           VALUES ($1, $2, $3, $4, $5, $6)";
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query(INSERT)
             .bind(&key.id)
             .bind(key.algorithm.as_str())
@@ -55,11 +55,11 @@ pub async fn insert(tx: &mut Tx, key: &SigningKey) -> Result<(), StoreError> {
             .execute(executor)
             .await
             .map(|_| ())
-    })?)
+    })
 }
 
 /// Says when the keys that have no successor yet will no longer be published.
 pub async fn retire_all(tx: &mut Tx, at: Timestamp) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL";
-    Ok(on!(tx, |executor| sqlx::query(UPDATE).bind(at).execute(executor).await.map(|_| ()))?)
+    on!(tx, |executor| sqlx::query(UPDATE).bind(at).execute(executor).await.map(|_| ()))
 }

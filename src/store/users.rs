@@ -10,7 +10,7 @@ pub async fn insert(
     (name, email): (Option<&str>, Option<&str>),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query("INSERT INTO users (id, name, email, created_at) VALUES ($1, $2, $3, $4)")
             .bind(id)
             .bind(name)
@@ -19,14 +19,14 @@ pub async fn insert(
             .execute(executor)
             .await
             .map(|_| ())
-    })?)
+    })
 }
 
 /// Takes back a person who was added in this transaction and turned out to be known already.
 pub async fn delete(tx: &mut Tx, id: &UserId) -> Result<(), StoreError> {
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query("DELETE FROM users WHERE id = $1").bind(id).execute(executor).await.map(|_| ())
-    })?)
+    })
 }
 
 /// Renames a person as her provider calls her now; what it does not say stays.
@@ -37,7 +37,7 @@ pub async fn relabel(
 ) -> Result<(), StoreError> {
     const UPDATE: &str =
         "UPDATE users SET name = COALESCE($2, name), email = COALESCE($3, email) WHERE id = $1";
-    Ok(on!(tx, |executor| {
+    on!(tx, |executor| {
         sqlx::query(UPDATE).bind(id).bind(name).bind(email).execute(executor).await.map(|_| ())
-    })?)
+    })
 }

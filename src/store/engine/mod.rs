@@ -67,10 +67,11 @@ impl Db {
 
     /// Begins a transaction that may write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite(sqlite) => Tx::Sqlite(sqlite.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
+        let engine = match self {
+            Self::Sqlite(sqlite) => Engine::Sqlite(sqlite.begin().await?),
+            Self::Postgres(pool) => Engine::Postgres(pool.begin().await?),
+        };
+        Ok(Tx { engine, failed: None })
     }
 
     /// Whether the database can be read and written to right now.
@@ -95,43 +96,53 @@ impl Db {
             Self::Postgres(pool) => Engine::Postgres(pool),
         }
     }
+
+    /// What [`on!`] makes of a read's outcome.
+    pub fn outcome<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        result.map_err(StoreError::from)
+    }
 }
 
 /// A transaction that may write. Dropping it rolls it back.
 ///
-/// After any `Err` from a statement, drop it. PostgreSQL refuses every further statement of a transaction in
-/// which one failed, even one that failed as [`StoreError::Conflict`]; where a conflict is an ordinary answer,
-/// write `ON CONFLICT DO NOTHING RETURNING …` and look at what came back.
-pub enum Tx {
-    /// A savepoint in the batch that the one writer of a SQLite file is filling.
-    Sqlite(SqliteTx),
-    /// A transaction of its own.
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+/// After any `Err` from a statement, drop it: it can no longer be committed, not even after a
+/// [`StoreError::Conflict`]. Where a conflict is an ordinary answer, write `ON CONFLICT DO NOTHING RETURNING …` and
+/// look at what came back.
+pub struct Tx {
+    engine: Engine<SqliteTx, sqlx::Transaction<'static, sqlx::Postgres>>,
+    /// The first error of a statement. PostgreSQL answers a `COMMIT` after one by rolling back, and reports success.
+    failed: Option<StoreError>,
 }
 
 impl Tx {
-    /// Returns once everything written is durable.
+    /// Returns once everything written is durable, or with the error of the first statement that failed.
     ///
-    /// After an error, or if the future is dropped before it is ready, it is not known whether the transaction
-    /// took effect; it did so whole or not at all.
+    /// After [`StoreError::Unavailable`], or if the future is dropped before it is ready, it is not known whether
+    /// the transaction took effect; it did so whole or not at all.
     pub async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => Ok(tx.commit().await?),
+        match (self.failed, self.engine) {
+            (Some(error), _) => Err(error),
+            (None, Engine::Sqlite(tx)) => tx.commit().await,
+            (None, Engine::Postgres(tx)) => Ok(tx.commit().await?),
         }
     }
 
     /// Where [`on!`] sends reads and writes.
     pub fn executor(&mut self) -> Engine<&mut SqliteConnection, &mut PgConnection> {
-        match self {
-            Self::Sqlite(tx) => Engine::Sqlite(tx.connection()),
-            Self::Postgres(tx) => Engine::Postgres(tx),
+        match &mut self.engine {
+            Engine::Sqlite(tx) => Engine::Sqlite(tx.connection()),
+            Engine::Postgres(tx) => Engine::Postgres(tx),
         }
+    }
+
+    /// What [`on!`] makes of a statement's outcome: an error is remembered.
+    pub fn outcome<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| self.failed.get_or_insert(error.into()).clone())
     }
 }
 
-/// `on!(handle, |executor| expression)`: the expression, compiled once for each engine. The handle is a [`Db`],
-/// for reads, or a [`Tx`].
+/// `on!(handle, |executor| expression)`: the expression, compiled once for each engine, its error told as a
+/// [`StoreError`]. The handle is a [`Db`], for reads, or a [`Tx`].
 ///
 /// ```ignore
 /// let user: Option<UserRow> = on!(db, |executor| {
@@ -142,11 +153,12 @@ impl Tx {
 /// })?;
 /// ```
 macro_rules! on {
-    ($handle:expr, |$executor:ident| $expression:expr) => {
-        match $handle.executor() {
+    ($handle:expr, |$executor:ident| $expression:expr) => {{
+        let result = match $handle.executor() {
             $crate::store::Engine::Sqlite($executor) => $expression,
             $crate::store::Engine::Postgres($executor) => $expression,
-        }
-    };
+        };
+        $handle.outcome(result)
+    }};
 }
 pub(crate) use on;

@@ -44,7 +44,7 @@ async fn storm() {
         });
     }
     for error in writers.join_all().await {
-        println!("refused {error}");
+        std::io::stdout().write_all(format!("refused {error}\n").as_bytes()).unwrap();
     }
 }
 

@@ -29,8 +29,7 @@ async fn fresh() -> Fresh {
 async fn insert(tx: &mut Tx, n: i64) -> Result<(), StoreError> {
     on!(tx, |executor| {
         sqlx::query("INSERT INTO numbers (n) VALUES ($1)").bind(n).execute(executor).await.map(|_| ())
-    })?;
-    Ok(())
+    })
 }
 
 async fn there(db: &Db) -> Vec<i64> {

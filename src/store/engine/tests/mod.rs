@@ -79,14 +79,13 @@ async fn insert(tx: &mut Tx, thing: &Thing) -> Result<(), StoreError> {
             .execute(executor)
             .await
             .map(|_| ())
-    })?;
-    Ok(())
+    })
 }
 
 async fn find(db: &Db, id: &UserId) -> Result<Option<Thing>, StoreError> {
-    Ok(on!(db, |executor| {
+    on!(db, |executor| {
         sqlx::query_as("SELECT * FROM things WHERE id = $1").bind(id).fetch_optional(executor).await
-    })?)
+    })
 }
 
 #[rstest]
@@ -116,13 +115,15 @@ async fn a_dropped_transaction_leaves_nothing(#[values(On::Sqlite, On::Postgres)
 
 #[rstest]
 #[tokio::test]
-async fn a_second_row_of_the_same_key_is_a_conflict(#[values(On::Sqlite, On::Postgres)] on: On) {
+async fn after_a_conflict_nothing_can_be_committed(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(fresh) = on.fresh().await else { return };
     create(&fresh.db).await;
     let thing = thing(&Entropy::seeded(1));
     let mut tx = fresh.db.begin().await.unwrap();
     insert(&mut tx, &thing).await.unwrap();
     assert!(matches!(insert(&mut tx, &thing).await, Err(StoreError::Conflict)));
+    assert!(matches!(tx.commit().await, Err(StoreError::Conflict)));
+    assert_eq!(find(&fresh.db, &thing.id).await.unwrap(), None);
 }
 
 #[rstest]

@@ -58,20 +58,3 @@ async fn a_broken_connection_is_replaced() {
     add(&fresh.db, 2).await.unwrap();
     assert_eq!(read(&fresh.db).await, (vec![2], 1));
 }
-
-/// Why [`super::super::Tx`] says to drop it after an error.
-#[tokio::test]
-async fn after_a_conflict_the_transaction_is_over() {
-    let Some(fresh) = On::Postgres.fresh().await else { return };
-    numbers(&fresh.db).await;
-    add(&fresh.db, 1).await.unwrap();
-    let mut tx = fresh.db.begin().await.unwrap();
-    let mut insert = async |n: i64| {
-        on!(tx, |executor| {
-            sqlx::query("INSERT INTO numbers (n) VALUES ($1)").bind(n).execute(executor).await.map(|_| ())
-        })
-        .map_err(StoreError::from)
-    };
-    assert!(matches!(insert(1).await, Err(StoreError::Conflict)));
-    assert!(matches!(insert(2).await, Err(StoreError::Unavailable(_))));
-}
