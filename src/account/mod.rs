@@ -14,7 +14,7 @@ use axum::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    authorize::{interaction::person, see_other},
+    authorize::interaction::person,
     clients,
     identity::session::BrowserSession,
     ids::{GrantId, SessionId, UserId},
@@ -25,7 +25,7 @@ use crate::{
     },
     web::{
         error::PageError,
-        page::{self, FormTargets},
+        page::{self, FormTargets, see_other},
         pages,
         request::{Origin, OwnForm, PageForm},
     },

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -29,7 +29,8 @@ use crate::{
     oauth::{authorization::Reply, error::OAuthError, redirect_uri::Reach},
     store::interactions::{self, Interaction},
     web::{
-        error::{Fault, PageError},
+        error::PageError,
+        page::see_other,
         request::{Origin, PageForm},
     },
 };
@@ -50,7 +51,7 @@ async fn authorize(
 ) -> Result<Response, PageError> {
     let now = app.clock.now();
     if !app.limits.begun.admits(&origin.ip, now) {
-        return Err(too_many());
+        return Err(PageError::too_many());
     }
     app.limits.begun.count(origin.ip, now);
     let PageForm(params) = form?;
@@ -103,16 +104,6 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     !matches!(site, Some("none" | "same-origin" | "same-site"))
 }
 
-fn too_many() -> PageError {
-    PageError::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        Fault::Application,
-        "Too many attempts",
-        "Your computer or network has begun too many sign-ins within a minute.",
-        "Wait a minute and try again.",
-    )
-}
-
 /// Sends an error back to the client. Where anybody may have registered the address, the browser is not sent there
 /// unasked: an open redirector would lend our name to any site (OAuth 2.1 §7.13).
 pub(crate) fn send_error(app: &App, client: &Client, reply: &Reply, error: &OAuthError) -> Response {
@@ -124,14 +115,4 @@ pub(crate) fn send_error(app: &App, client: &Client, reply: &Reply, error: &OAut
         .with_way_back(&reply.redirect_uri, target)
         .with_reason(error.code.as_str())
         .into_response()
-}
-
-/// 303, never 307: a form that was posted here must not be posted on (OAuth 2.1 §7.5.3). The answer must not be kept.
-pub(crate) fn see_other(target: &str) -> Response {
-    let headers = [
-        (header::LOCATION, target),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (StatusCode::SEE_OTHER, headers).into_response()
 }

@@ -40,7 +40,7 @@ pub(super) struct Claims<'a> {
 /// The claims do not say who the person is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("claim {0}, which identifies people at this provider, is missing, no text, or too long")]
-pub struct NoSubject(String);
+pub(super) struct NoSubject(String);
 
 impl<'a> Claims<'a> {
     /// A claim's value: what was signed wins over what userinfo adds.
@@ -75,9 +75,8 @@ impl<'a> Claims<'a> {
         match self.lookup(path) {
             Some(Value::Array(list)) => Groups::of(list.iter().filter_map(Value::as_str).map(str::to_owned)),
             Some(Value::String(one)) => Groups::of([one.clone()]),
-            Some(_) => Groups::Known(BTreeSet::new()),
             None if self.holds_back(path) => Groups::TooMany,
-            None => Groups::Known(BTreeSet::new()),
+            _ => Groups::Known(BTreeSet::new()),
         }
     }
 
@@ -162,5 +161,133 @@ fn address(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim();
     let (mailbox, domain) = text.split_once('@')?;
     let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control()) && !domain.contains('@');
-    (plain && !mailbox.is_empty() && !domain.is_empty() && text.len() <= MAX_EMAIL_BYTES).then(|| text.to_owned())
+    (plain && !mailbox.is_empty() && !domain.is_empty() && text.len() <= MAX_EMAIL_BYTES)
+        .then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::federation::fixture::{multi_tenant, path, provider};
+
+    fn token() -> IdToken {
+        IdToken {
+            issuer: "https://idp.acme.com".into(),
+            subject: "ada".into(),
+            auth_time: None,
+            acr: None,
+            amr: Vec::new(),
+            sid: None,
+        }
+    }
+
+    fn of(provider: &Provider, id_token: &Value, userinfo: &Value) -> Result<VerifiedIdentity, NoSubject> {
+        let claims = Claims { id_token: id_token.as_object().unwrap(), userinfo: userinfo.as_object() };
+        identity(provider, &token(), &claims)
+    }
+
+    fn known<const N: usize>(names: [&str; N]) -> Groups {
+        Groups::of(names.map(str::to_owned))
+    }
+
+    #[rstest]
+    #[case("a list", json!({ "groups": ["a", "b"] }), known(["a", "b"]))]
+    #[case("a text is one group, whatever is in it", json!({ "groups": "a b,c" }), known(["a b,c"]))]
+    #[case("elements that are no text are no groups", json!({ "groups": [1, { "name": "a" }, ["a"], null, "b"] }), known(["b"]))]
+    #[case("an object is no list", json!({ "groups": { "a": true } }), known([]))]
+    #[case("a number is no list", json!({ "groups": 7 }), known([]))]
+    #[case("nothing said", json!({}), known([]))]
+    #[case("null is nothing", json!({ "groups": null }), known([]))]
+    #[case("ten thousand", json!({ "groups": (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>() }), Groups::TooMany)]
+    #[case("held back", json!({ "_claim_names": { "groups": "src1" } }), Groups::TooMany)]
+    #[case("held back, the short form", json!({ "hasgroups": true }), Groups::TooMany)]
+    #[case("another claim held back", json!({ "_claim_names": { "roles": "src1" } }), known([]))]
+    fn groups_have_one_reading(#[case] why: &str, #[case] claims: Value, #[case] groups: Groups) {
+        let mut claims = claims;
+        claims["sub"] = json!("ada");
+        assert_eq!(of(&provider(), &claims, &json!(null)).unwrap().groups, groups, "{why}");
+    }
+
+    #[test]
+    fn groups_may_stand_deep_or_under_a_namespace() {
+        let claims =
+            json!({ "sub": "ada", "realm_access": { "roles": ["a"] }, "https://acme.com/roles": ["b"] });
+        for (place, name) in [("realm_access.roles", "a"), ("https://acme.com/roles", "b")] {
+            let mut provider = provider();
+            provider.claims.groups = Some(path(place));
+            assert_eq!(of(&provider, &claims, &json!(null)).unwrap().groups, known([name]));
+        }
+    }
+
+    #[rstest]
+    #[case("signed and vouched for", json!({ "email": "a@x.y", "email_verified": true }), json!(null), Some("a@x.y"), true)]
+    #[case("as text", json!({ "email": "a@x.y", "email_verified": "true" }), json!(null), Some("a@x.y"), true)]
+    #[case("as Entra writes it", json!({ "email": "a@x.y", "email_verified": 1 }), json!(null), Some("a@x.y"), true)]
+    #[case("not vouched for", json!({ "email": "a@x.y" }), json!(null), Some("a@x.y"), false)]
+    #[case("denied", json!({ "email": "a@x.y", "email_verified": false }), json!(null), Some("a@x.y"), false)]
+    #[case("yes is not true", json!({ "email": "a@x.y", "email_verified": "yes" }), json!(null), Some("a@x.y"), false)]
+    #[case("from userinfo", json!({}), json!({ "email": "a@x.y", "email_verified": true }), Some("a@x.y"), true)]
+    #[case("userinfo confirms the same", json!({ "email": "a@x.y" }), json!({ "email": "a@x.y", "email_verified": true }), Some("a@x.y"), true)]
+    #[case("userinfo vouches for another", json!({ "email": "a@x.y" }), json!({ "email": "b@x.y", "email_verified": true }), Some("a@x.y"), false)]
+    #[case("userinfo vouches alone", json!({ "email": "a@x.y" }), json!({ "email_verified": true }), Some("a@x.y"), false)]
+    #[case("the token vouches for nothing", json!({ "email_verified": true }), json!({ "email": "b@x.y" }), Some("b@x.y"), false)]
+    #[case("two @", json!({ "email": "a@evil.example@x.y", "email_verified": true }), json!(null), None, false)]
+    #[case("no @", json!({ "email": "x.y", "email_verified": true }), json!(null), None, false)]
+    #[case("a list", json!({ "email": ["a@x.y"], "email_verified": true }), json!(null), None, false)]
+    #[case("with a line break", json!({ "email": "a@x.y\nb", "email_verified": true }), json!(null), None, false)]
+    fn an_address_and_its_proof_come_from_one_hand(
+        #[case] why: &str,
+        #[case] id_token: Value,
+        #[case] userinfo: Value,
+        #[case] email: Option<&str>,
+        #[case] verified: bool,
+    ) {
+        let mut id_token = id_token;
+        id_token["sub"] = json!("ada");
+        let identity = of(&provider(), &id_token, &userinfo).unwrap();
+        assert_eq!((identity.email.as_deref(), identity.email_verified), (email, verified), "{why}");
+    }
+
+    #[rstest]
+    #[case(json!({ "oid": "o1" }), Some("o1"))]
+    #[case(json!({ "oid": 42 }), Some("42"))]
+    #[case(json!({}), None)]
+    #[case(json!({ "oid": "" }), None)]
+    #[case(json!({ "oid": 4.2 }), None)]
+    #[case(json!({ "oid": ["o1"] }), None)]
+    #[case(json!({ "oid": "x".repeat(513) }), None)]
+    fn the_subject_is_text_or_a_whole_number(#[case] claims: Value, #[case] subject: Option<&str>) {
+        let found = of(&multi_tenant(), &claims, &json!({ "oid": "of userinfo" })).ok();
+        assert_eq!(found.map(|identity| identity.subject).as_deref(), subject);
+    }
+
+    #[test]
+    fn parts_of_a_subject_never_join_to_the_same_text() {
+        let mut provider = multi_tenant();
+        provider.claims.subject = vec![path("tid"), path("oid")];
+        let joined = |tid: &str, oid: &str| {
+            of(&provider, &json!({ "tid": tid, "oid": oid }), &json!(null)).unwrap().subject
+        };
+        assert_eq!(joined("t1", "o1"), "t1|o1");
+        assert_ne!(joined("a|b", "c"), joined("a", "b|c"));
+        assert_ne!(joined("a%7Cb", "c"), joined("a|b", "c"));
+        assert!(of(&provider, &json!({ "tid": "t1" }), &json!(null)).is_err());
+    }
+
+    #[test]
+    fn userinfo_is_asked_only_where_it_can_help() {
+        let mut provider = provider();
+        let full = json!({ "email": "a@x.y", "email_verified": true, "name": "Ada", "groups": [] });
+        let wants =
+            |provider: &Provider, claims: &Value| wants_userinfo(provider, claims.as_object().unwrap());
+        assert!(!wants(&provider, &full));
+        assert!(wants(&provider, &json!({})));
+        provider.userinfo = Userinfo::Always;
+        assert!(wants(&provider, &full));
+        provider.userinfo = Userinfo::Never;
+        assert!(!wants(&provider, &json!({})));
+    }
 }

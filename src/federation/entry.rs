@@ -21,7 +21,7 @@ const NAMES_SHOWN: usize = 3;
 
 /// The rule that kept a person out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryRefusal {
+pub(super) enum EntryRefusal {
     /// The token's tenant is not among the provider's.
     Tenant,
     /// The account has no e-mail address.
@@ -42,18 +42,31 @@ pub enum EntryRefusal {
 
 impl EntryRefusal {
     /// The rule's path below the provider in the configuration.
-    pub fn rule(&self) -> String {
+    pub(super) fn rule(&self) -> String {
         match self {
             Self::Tenant => "tenants".into(),
-            Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => "sign_in.email_domains".into(),
+            Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => {
+                "sign_in.email_domains".into()
+            }
             Self::HostedDomain(_) => "sign_in.hosted_domains".into(),
             Self::Groups(_) | Self::GroupsUnknown => "sign_in.require.groups".into(),
             Self::Claim(path) => format!("sign_in.require.claims.{path}"),
         }
     }
 
+    /// A stable code for the record.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Tenant => "entry_tenant",
+            Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => "entry_email_domain",
+            Self::HostedDomain(_) => "entry_hosted_domain",
+            Self::Groups(_) | Self::GroupsUnknown => "entry_groups",
+            Self::Claim(_) => "entry_claim",
+        }
+    }
+
     /// What the person is told.
-    pub fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         match self {
             Self::Tenant => "Your account belongs to an organization that is not let in here.".into(),
             Self::EmailMissing => {
@@ -94,6 +107,8 @@ impl fmt::Display for EntryRefusal {
         write!(f, "{} ({what})", self.rule())
     }
 }
+
+impl std::error::Error for EntryRefusal {}
 
 fn listed(names: &[String]) -> String {
     let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>();
@@ -170,4 +185,143 @@ fn email_domain(domains: &[String], identity: &VerifiedIdentity) -> Result<(), E
 
 fn is_one_of(domain: &str, domains: &[String]) -> bool {
     domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+    use rstest::rstest;
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::federation::{
+        claims,
+        fixture::{multi_tenant, path, provider},
+        id_token::IdToken,
+    };
+
+    fn ask(provider: &Provider, id_token: &Value) -> Result<(), EntryRefusal> {
+        let mut signed = json!({ "sub": "ada", "oid": "o1" }).as_object().unwrap().clone();
+        signed.extend(id_token.as_object().unwrap().clone());
+        let claims = Claims { id_token: &signed, userinfo: None };
+        let token = IdToken {
+            issuer: "https://idp.acme.com".into(),
+            subject: "ada".into(),
+            auth_time: None,
+            acr: None,
+            amr: Vec::new(),
+            sid: None,
+        };
+        admit(provider, &claims::identity(provider, &token, &claims).unwrap(), &claims)
+    }
+
+    fn requiring(rules: Requirements) -> Provider {
+        Provider { sign_in: EntryRules::Require(rules), ..provider() }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[rstest]
+    #[case("at the domain", json!({ "email": "a@acme.com", "email_verified": true }), None)]
+    #[case("whatever its case", json!({ "email": "A@ACME.com", "email_verified": true }), None)]
+    #[case("at a subdomain", json!({ "email": "a@x.acme.com", "email_verified": true }), Some("entry_email_domain"))]
+    #[case("at a domain that ends alike", json!({ "email": "a@evilacme.com", "email_verified": true }), Some("entry_email_domain"))]
+    #[case("with a dot behind", json!({ "email": "a@acme.com.", "email_verified": true }), Some("entry_email_domain"))]
+    #[case("in two parts", json!({ "email": "a@evil.example@acme.com", "email_verified": true }), Some("entry_email_domain"))]
+    #[case("not confirmed", json!({ "email": "a@acme.com", "email_verified": false }), Some("entry_email_domain"))]
+    #[case("none", json!({ "email_verified": true }), Some("entry_email_domain"))]
+    fn only_confirmed_addresses_of_the_domain(
+        #[case] why: &str,
+        #[case] claims: Value,
+        #[case] refused: Option<&str>,
+    ) {
+        let rules = Requirements { email_domains: names(&["acme.com"]), ..Requirements::default() };
+        assert_eq!(ask(&requiring(rules), &claims).err().map(|refusal| refusal.code()), refused, "{why}");
+    }
+
+    #[rstest]
+    #[case(json!({ "hd": "acme.com" }), true)]
+    #[case(json!({ "hd": "ACME.com" }), true)]
+    #[case(json!({ "hd": "evil.example" }), false)]
+    #[case(json!({ "hd": ["acme.com"] }), false)]
+    #[case(json!({}), false)]
+    fn the_hosted_domain_is_a_claim(#[case] claims: Value, #[case] passes: bool) {
+        let rules = Requirements { hosted_domains: names(&["acme.com"]), ..Requirements::default() };
+        assert_eq!(ask(&requiring(rules), &claims).is_ok(), passes);
+    }
+
+    #[rstest]
+    #[case(json!({ "groups": ["other", "mcp"] }), None)]
+    #[case(json!({ "groups": ["MCP"] }), Some(EntryRefusal::Groups(vec!["mcp".into()])))]
+    #[case(json!({}), Some(EntryRefusal::Groups(vec!["mcp".into()])))]
+    #[case(json!({ "hasgroups": true }), Some(EntryRefusal::GroupsUnknown))]
+    fn one_of_the_groups_is_enough(#[case] claims: Value, #[case] refused: Option<EntryRefusal>) {
+        let rules = Requirements { groups: names(&["mcp"]), ..Requirements::default() };
+        assert_eq!(ask(&requiring(rules), &claims).err(), refused);
+    }
+
+    #[rstest]
+    #[case(json!({ "tid": "t1" }), true)]
+    #[case(json!({ "tid": "t9" }), false)]
+    #[case(json!({}), false)]
+    fn a_templated_issuer_lets_in_its_tenants_alone(#[case] claims: Value, #[case] passes: bool) {
+        assert_eq!(ask(&multi_tenant(), &claims).is_ok(), passes);
+    }
+
+    #[test]
+    fn a_required_tenant_narrows_further() {
+        let rules = Requirements { tenants: names(&["t2"]), ..Requirements::default() };
+        let provider = Provider { sign_in: EntryRules::Require(rules), ..multi_tenant() };
+        assert_eq!(ask(&provider, &json!({ "tid": "t1" })), Err(EntryRefusal::Tenant));
+        assert_eq!(ask(&provider, &json!({ "tid": "t2" })), Ok(()));
+    }
+
+    #[rstest]
+    #[case(json!({ "department": "support" }), true)]
+    #[case(json!({ "department": ["sales", "support"] }), true)]
+    #[case(json!({ "department": 7 }), true)]
+    #[case(json!({ "department": "7" }), false)]
+    #[case(json!({ "department": { "support": true } }), false)]
+    #[case(json!({ "department": ["Support"] }), false)]
+    #[case(json!({ "department": [["support"]] }), false)]
+    #[case(json!({}), false)]
+    fn any_claim_may_be_required(#[case] claims: Value, #[case] passes: bool) {
+        let wanted = IndexMap::from([(path("department"), vec![json!("support"), json!(7)])]);
+        let rules = Requirements { claims: wanted, ..Requirements::default() };
+        assert_eq!(ask(&requiring(rules), &claims).is_ok(), passes);
+    }
+
+    #[test]
+    fn every_kind_of_rule_must_be_met() {
+        let rules = Requirements {
+            email_domains: names(&["acme.com"]),
+            groups: names(&["mcp"]),
+            ..Requirements::default()
+        };
+        let provider = requiring(rules);
+        let address = json!({ "email": "a@acme.com", "email_verified": true });
+        let mut both = address.clone();
+        both["groups"] = json!(["mcp"]);
+        assert!(ask(&provider, &address).is_err());
+        assert!(ask(&provider, &json!({ "groups": ["mcp"] })).is_err());
+        assert!(ask(&provider, &both).is_ok());
+    }
+
+    /// The page names what would let a person in; the log and the record name the rule and nothing of the person's.
+    #[test]
+    fn a_refusal_speaks_two_languages() {
+        let refusal = EntryRefusal::EmailDomain(names(&["a.com", "b.com", "c.com", "d.com"]));
+        assert_eq!(
+            refusal.in_words(),
+            "Only e-mail addresses at a.com, b.com, c.com or 1 more are let in here."
+        );
+        assert_eq!(refusal.to_string(), "sign_in.email_domains (other e-mail domain)");
+    }
+
+    #[test]
+    fn anyone_means_anyone() {
+        assert_eq!(ask(&provider(), &Value::Object(Map::new())), Ok(()));
+    }
 }

@@ -1,11 +1,43 @@
-//! stub
-#[derive(Debug)]
-pub struct Federation;
-impl Federation {
-    pub fn new(_: &crate::config::Config) -> Self {
-        Self
-    }
-}
-pub fn router() -> axum::Router<std::sync::Arc<crate::app::App>> {
-    axum::Router::new()
+//! Sign-in at an upstream OpenID provider (OIDC Core §3.1), and the way out of a session of ours.
+//!
+//! `GET /login` chooses the provider, `GET /login/{provider}` sends the browser there, the callback makes a session of
+//! what comes back. Other rooms know none of it: they send the browser to `/login?interaction=ID` and find it back at
+//! `/interaction/ID`, with a session. No vendor is named here; how each behaves is in its preset.
+
+mod callback;
+mod chooser;
+mod claims;
+mod client_assertion;
+mod conversation;
+mod discovery;
+mod entry;
+mod exchange;
+mod failure;
+#[cfg(test)]
+mod fixture;
+mod id_token;
+mod login;
+mod logout;
+mod providers;
+mod userinfo;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+pub use discovery::{DiscoveryError, Metadata};
+pub use providers::{Federation, Reached};
+
+use crate::app::App;
+
+/// The routes of this room.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/login", get(chooser::show).post(chooser::route))
+        .route("/login/{provider}", get(login::begin))
+        .route("/login/{provider}/callback", get(callback::finish))
+        .route("/logout", post(logout::leave))
 }

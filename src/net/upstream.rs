@@ -46,6 +46,11 @@ impl Upstream {
         exchange(self.client_for(request.url())?, request, MAX_ANSWER_BYTES).await
     }
 
+    /// Whether an address that an upstream's metadata names may be asked, without asking it.
+    pub fn may_ask(&self, url: &Url) -> Result<(), NetError> {
+        self.client_for(url).map(|_| ())
+    }
+
     fn client_for(&self, url: &Url) -> Result<&reqwest::Client, NetError> {
         match (url.scheme(), is_loopback(url)) {
             ("https", false) => Ok(&self.client),

@@ -4,6 +4,7 @@ use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
     ids::{InteractionId, ProviderId},
+    seal::Sealed,
     secret::TokenHash,
 };
 
@@ -19,7 +20,7 @@ pub struct Login {
     /// What goes on afterwards; the account page if nothing does.
     pub interaction_id: Option<InteractionId>,
     /// What must come back with the person, sealed; gone once it did.
-    pub sealed: Option<Vec<u8>>,
+    pub sealed: Option<Sealed>,
     /// When it began.
     pub created_at: Timestamp,
     /// When it is no longer waited for.
@@ -71,9 +72,27 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::store::fixture::On;
+    use crate::{
+        config::encryption::{EncryptionKey, KeyBytes},
+        entropy::Entropy,
+        seal::{SealContext, Sealer},
+        store::fixture::On,
+    };
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_219_200);
+
+    fn sealed() -> Sealed {
+        let key = EncryptionKey { id: "k".into(), key: KeyBytes::new([7; 32]) };
+        let context = SealContext {
+            table: "logins",
+            column: "sealed",
+            row: "s",
+            owner: "",
+            provider: "okta",
+            version: 1,
+        };
+        Sealer::new(&[key]).unwrap().seal(&Entropy::seeded(1), &context, b"nonce")
+    }
 
     async fn begun(db: &Db, state: &str) -> TokenHash {
         let login = Login {
@@ -81,7 +100,7 @@ mod tests {
             provider: "okta".to_owned().try_into().unwrap(),
             browser_hash: TokenHash::of("browser"),
             interaction_id: None,
-            sealed: Some(vec![1, 0, 2]),
+            sealed: Some(sealed()),
             created_at: NOW,
             expires_at: NOW.plus(Duration::from_secs(600)),
             consumed_at: None,
@@ -104,6 +123,7 @@ mod tests {
     async fn of_many_returns_with_one_state_one_counts(#[values(On::Sqlite, On::Postgres)] on: On) {
         let Some(fresh) = on.fresh().await else { return };
         let state = begun(&fresh.db, "s").await;
+        assert_eq!(find(&fresh.db, &state, NOW).await.unwrap().unwrap().sealed, Some(sealed()));
         let returns: Vec<_> = (0..16)
             .map(|_| {
                 let (db, state) = (fresh.db.clone(), state.clone());

@@ -115,6 +115,17 @@ impl PageError {
         )
     }
 
+    /// One address began too much at once.
+    pub fn too_many() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Fault::Application,
+            "Too many attempts",
+            "Your computer or network has begun too many sign-ins within a minute.",
+            "Wait a minute and try again.",
+        )
+    }
+
     /// Nothing lives at this address.
     pub fn not_found() -> Self {
         Self::new(

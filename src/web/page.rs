@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     http::{HeaderValue, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 
 use super::pages;
@@ -38,4 +38,14 @@ pub fn render(status: StatusCode, view: &impl Template, targets: &FormTargets) -
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+/// 303, never 307: a form that was posted here must not be posted on (OAuth 2.1 §7.5.3). The answer must not be kept.
+pub fn see_other(target: &str) -> Response {
+    let headers = [
+        (header::LOCATION, target),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (StatusCode::SEE_OTHER, headers).into_response()
 }

@@ -1,0 +1,128 @@
+//! `/login`: where to sign in. Straight through with one provider, by e-mail domain or by choice with several.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{RawQuery, State},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+
+use super::login;
+use crate::{
+    app::App,
+    clients,
+    config::{Config, provider::Provider},
+    identity::session::BrowserSession,
+    ids::InteractionId,
+    oauth::params::Params,
+    store::interactions::Interaction,
+    web::{
+        error::PageError,
+        page::{self, FormTargets, see_other},
+        pages,
+        request::{OwnForm, PageForm},
+    },
+};
+
+/// `GET /login`
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    session: BrowserSession,
+    form: Result<PageForm, PageError>,
+) -> Result<Response, PageError> {
+    let PageForm(params) = form?;
+    let interaction = login::interaction_of(&app, params.get("interaction"), &session).await?;
+    let mut providers = app.config.providers.values();
+    if let (Some(only), None) = (providers.next(), providers.next()) {
+        let id = interaction.as_ref().map(|interaction| &interaction.id);
+        return Ok(see_other(&app.path(&login::path(&only.id, id, None))));
+    }
+    session.remember().await?;
+    let hint = interaction.as_ref().and_then(|interaction| interaction.request.login_hint.clone());
+    choose(&app, &session, interaction.as_ref(), Typed { email: hint.unwrap_or_default(), unknown: None })
+        .await
+}
+
+/// `POST /login`: the person typed her address.
+pub(super) async fn route(
+    State(app): State<Arc<App>>,
+    session: BrowserSession,
+    RawQuery(query): RawQuery,
+    OwnForm(form): OwnForm,
+) -> Result<Response, PageError> {
+    session.check_csrf(form.get("csrf"))?;
+    let query = Params::parse(query.unwrap_or_default().as_bytes()).map_err(|_| PageError::stale_link())?;
+    let interaction = login::interaction_of(&app, query.get("interaction"), &session).await?;
+    let email = form.get("email").unwrap_or_default().trim();
+    let domain = email.rsplit_once('@').map_or(email, |(_, domain)| domain).to_ascii_lowercase();
+    if let Some(provider) = home_of(&app.config, &domain) {
+        let id = interaction.as_ref().map(|interaction| &interaction.id);
+        return Ok(send(&app, provider, &login::path(&provider.id, id, Some(email))));
+    }
+    let typed = Typed { email: email.to_owned(), unknown: Some(domain) };
+    choose(&app, &session, interaction.as_ref(), typed).await
+}
+
+/// The provider that a domain's people are sent to: the first in the file that names it.
+fn home_of<'a>(config: &'a Config, domain: &str) -> Option<&'a Provider> {
+    config.providers.values().find(|provider| provider.email_domains.iter().any(|known| known == domain))
+}
+
+/// Sends the browser on with a page and not with a redirect: a form's redirect must stay within the page's
+/// `form-action`, and which host the provider signs people in on is only known once it was asked.
+fn send(app: &App, provider: &Provider, path: &str) -> Response {
+    let view = pages::Done {
+        chrome: app.chrome(),
+        heading: format!("On to {}", provider.name).into(),
+        message: "You sign in there and come back here.".into(),
+        link: Some(pages::Link { href: path.into(), text: "Continue".into() }),
+    };
+    let mut response = page::render(StatusCode::OK, &view, &FormTargets::own());
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={}", app.path(path))) {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
+}
+
+/// What the person typed, or the client hinted at.
+struct Typed {
+    email: String,
+    /// The domain that no provider claims.
+    unknown: Option<String>,
+}
+
+async fn choose(
+    app: &Arc<App>,
+    session: &BrowserSession,
+    interaction: Option<&Interaction>,
+    typed: Typed,
+) -> Result<Response, PageError> {
+    let id = interaction.map(|interaction| &interaction.id);
+    let by_domain = app.config.providers.values().any(|provider| !provider.email_domains.is_empty());
+    let email = by_domain.then(|| pages::EmailForm {
+        action: login::with_query("/login", &[("interaction", id.map(InteractionId::as_str))]).into(),
+        csrf: session.csrf_token(),
+        email: typed.email,
+        unknown_domain: typed.unknown.map(Into::into),
+    });
+    let choice = |provider: &Provider| pages::ProviderChoice {
+        name: provider.name.as_str().into(),
+        href: login::path(&provider.id, id, None).into(),
+    };
+    let view = pages::Chooser {
+        chrome: app.chrome(),
+        asking: asking(app, interaction).await,
+        email,
+        providers: app.config.providers.values().map(choice).collect(),
+    };
+    Ok(page::render(StatusCode::OK, &view, &FormTargets::own()))
+}
+
+/// For whom the sign-in is, so that a person who did not expect it can turn back.
+async fn asking(app: &Arc<App>, interaction: Option<&Interaction>) -> Option<pages::Asking> {
+    let request = &interaction?.request;
+    let client = clients::find(app, &request.client).await.ok()?;
+    let resource = app.config.resources.get(&request.resource)?;
+    Some(pages::Asking { client: client.name.as_str().into(), resource: resource.name.as_str().into() })
+}

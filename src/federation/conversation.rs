@@ -1,0 +1,108 @@
+//! What is said between us and a provider once a person has come back from it: the code becomes tokens, the ID token
+//! is proved, userinfo fills the gaps, and what remains is an identity that the entry rules let in. Nothing is written
+//! meanwhile, so a provider that fails half-way leaves nothing behind.
+
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use oauth2::RedirectUrl;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    claims::{self, Claims},
+    entry,
+    exchange::{self, Redemption},
+    failure::SignInError,
+    id_token::{self, Expected},
+    providers::Reached,
+    userinfo,
+};
+use crate::{
+    clock::Clock,
+    config::provider::{IdTokenAlg, Provider},
+    entropy::Entropy,
+    identity::verified::VerifiedIdentity,
+    jose::{Unverified, verifier::Kind},
+    net::Upstream,
+};
+
+/// For all of it together, discovery included: up to four requests in a row, of which each may take five seconds. A
+/// person before a page that does nothing reloads after about ten.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What we sent and what came back with the person.
+#[derive(Debug)]
+pub(super) struct Return<'a> {
+    pub(super) code: &'a str,
+    pub(super) response_iss: Option<&'a str>,
+    pub(super) nonce: &'a str,
+    pub(super) verifier: Option<&'a str>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) redirect_uri: RedirectUrl,
+}
+
+/// Who the person is, if the provider says so before the deadline.
+pub(super) async fn identify(
+    provider: &Provider,
+    reached: &Reached,
+    returned: Return<'_>,
+    upstream: &Upstream,
+    chance: (&Clock, &Entropy),
+    deadline: Instant,
+) -> Result<VerifiedIdentity, SignInError> {
+    timeout_at(deadline, talk(provider, reached, returned, upstream, chance))
+        .await
+        .unwrap_or(Err(SignInError::TooSlow))
+}
+
+async fn talk(
+    provider: &Provider,
+    Reached { metadata, jwks }: &Reached,
+    returned: Return<'_>,
+    upstream: &Upstream,
+    (clock, entropy): (&Clock, &Entropy),
+) -> Result<VerifiedIdentity, SignInError> {
+    let Return { code, verifier, redirect_uri, .. } = returned;
+    let redemption = Redemption { code, verifier, redirect_uri };
+    let tokens = exchange::redeem(provider, metadata, redemption, upstream, (clock, entropy)).await?;
+    let accepted: Vec<Algorithm> = provider.id_token_algs.iter().map(|alg| algorithm(*alg)).collect();
+    let unverified = Unverified::parse(tokens.id_token.expose(), Kind::IdToken, &accepted)?;
+    let signed_with = unverified.algorithm();
+    let verified = jwks.verify(unverified).await?;
+    let expected = Expected {
+        issuer: &provider.issuer,
+        tenant: provider.claims.tenant.as_ref(),
+        client_id: &provider.client_id,
+        nonce: returned.nonce,
+        max_age: returned.max_age,
+        access_token: tokens.access_token.expose(),
+        response_iss: returned.response_iss,
+        leeway: provider.leeway,
+        now: clock.now(),
+    };
+    let token = id_token::check(&verified, signed_with, &expected)?;
+    let more = match &metadata.userinfo_endpoint {
+        Some(endpoint) if claims::wants_userinfo(provider, verified.claims()) => {
+            Some(userinfo::ask(endpoint, &tokens.access_token, &token.subject, upstream).await?)
+        }
+        _ => None,
+    };
+    let claims = Claims { id_token: verified.claims(), userinfo: more.as_ref() };
+    let identity = claims::identity(provider, &token, &claims)?;
+    entry::admit(provider, &identity, &claims)?;
+    Ok(identity)
+}
+
+const fn algorithm(alg: IdTokenAlg) -> Algorithm {
+    match alg {
+        IdTokenAlg::Rs256 => Algorithm::RS256,
+        IdTokenAlg::Rs384 => Algorithm::RS384,
+        IdTokenAlg::Rs512 => Algorithm::RS512,
+        IdTokenAlg::Ps256 => Algorithm::PS256,
+        IdTokenAlg::Ps384 => Algorithm::PS384,
+        IdTokenAlg::Ps512 => Algorithm::PS512,
+        IdTokenAlg::Es256 => Algorithm::ES256,
+        IdTokenAlg::Es384 => Algorithm::ES384,
+        IdTokenAlg::EdDsa => Algorithm::EdDSA,
+    }
+}

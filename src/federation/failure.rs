@@ -1,0 +1,194 @@
+//! Why a sign-in came to nothing, and the page that says so. The page names the provider, says whose turn it is, and
+//! holds nothing that a provider or an attacker wrote; the log has the whole reason.
+
+use axum::http::StatusCode;
+
+use super::{
+    claims::NoSubject, discovery::DiscoveryError, entry::EntryRefusal, exchange::ExchangeError,
+    id_token::IdTokenError, userinfo::UserinfoError,
+};
+use crate::{
+    config::provider::Provider,
+    jose::{JwksError, VerifyError},
+    net::NetError,
+    web::error::{Fault, PageError},
+};
+
+/// Why nobody was signed in. Nothing was written of it but, where somebody refused, the line in the record.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SignInError {
+    /// The provider's discovery document cannot be had or used.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// The provider answered the person with an error (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
+    #[error("answered with the error {0:?} instead of a code")]
+    Response(String),
+    /// The authorization response is without the `iss` that it must have, or of another issuer (RFC 9207 §2.4).
+    #[error("sent the person back with a wrong or missing `iss`")]
+    ResponseIssuer,
+    /// The authorization response has neither a code nor an error.
+    #[error("sent the person back with no code")]
+    NoCode,
+    /// The code became no tokens.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The ID token is refused.
+    #[error("issued an ID token that is refused: {0}")]
+    Token(#[from] IdTokenError),
+    /// Userinfo was needed and is of no use.
+    #[error(transparent)]
+    Userinfo(#[from] UserinfoError),
+    /// Nothing says who the person is.
+    #[error("does not say who the person is: {0}")]
+    NoSubject(#[from] NoSubject),
+    /// All of it took too long.
+    #[error("did not finish in time")]
+    TooSlow,
+    /// A rule of the operator's kept the person out.
+    #[error("let somebody in whom an entry rule keeps out: {0}")]
+    Entry(#[from] EntryRefusal),
+    /// The operator shut the person out.
+    #[error("let somebody in whom the operator has disabled")]
+    Disabled,
+}
+
+impl From<VerifyError> for SignInError {
+    fn from(error: VerifyError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+/// What a failure means for the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The provider is out of reach: later it will work.
+    Unreachable,
+    /// The provider said something that cannot be trusted or understood.
+    Untrustworthy,
+    /// The provider does not know us, or not as we are configured.
+    Unregistered,
+    /// The provider, or the person there, said no.
+    Declined,
+    /// The way back took too long, or the provider wants to be asked again.
+    Again,
+    /// Not recent enough a proof.
+    TooOld,
+}
+
+impl SignInError {
+    /// A stable code for the record. `None`: nobody decided anything, so there is nothing to record.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        match (self, self.meaning()) {
+            (Self::Entry(refusal), _) => Some(refusal.code()),
+            (Self::Disabled, _) => Some("user_disabled"),
+            (_, Some(Meaning::Untrustworthy)) => Some("provider_untrustworthy"),
+            (_, Some(Meaning::Declined)) => Some("provider_declined"),
+            (_, Some(Meaning::TooOld)) => Some("authentication_too_old"),
+            (_, Some(Meaning::Unreachable | Meaning::Unregistered | Meaning::Again) | None) => None,
+        }
+    }
+
+    fn meaning(&self) -> Option<Meaning> {
+        use Meaning::{Again, Declined, TooOld, Unreachable, Unregistered, Untrustworthy};
+        let transient = |error: &NetError| if error.is_transient() { Unreachable } else { Untrustworthy };
+        Some(match self {
+            Self::Discovery(error) if error.is_transient() => Unreachable,
+            Self::Response(code) => match code.as_str() {
+                "access_denied" => Declined,
+                "temporarily_unavailable" | "server_error" => Unreachable,
+                "login_required"
+                | "interaction_required"
+                | "account_selection_required"
+                | "consent_required" => Again,
+                _ => Unregistered,
+            },
+            Self::Exchange(error) => match error {
+                ExchangeError::Net(error) => transient(error),
+                ExchangeError::Code(_) => Again,
+                ExchangeError::Client(_) | ExchangeError::Refused(_) | ExchangeError::Key(_) => Unregistered,
+                ExchangeError::Form(_) => Untrustworthy,
+            },
+            Self::Token(IdTokenError::TooOld) => TooOld,
+            Self::Token(IdTokenError::Token(VerifyError::NoKeys(error))) => match error.as_ref() {
+                JwksError::Net(error) => transient(error),
+                JwksError::Document(_) | JwksError::Empty => Untrustworthy,
+            },
+            Self::Userinfo(UserinfoError::Net(error)) => transient(error),
+            Self::TooSlow => Unreachable,
+            Self::Discovery(_)
+            | Self::ResponseIssuer
+            | Self::NoCode
+            | Self::Token(_)
+            | Self::Userinfo(UserinfoError::Token | UserinfoError::Subject)
+            | Self::NoSubject(_) => Untrustworthy,
+            Self::Entry(_) | Self::Disabled => return None,
+        })
+    }
+
+    /// The page. `again` is where the sign-in begins anew.
+    pub(super) fn page(&self, provider: &Provider, again: String) -> PageError {
+        let name = &provider.name;
+        let page = match self.meaning() {
+            None => PageError::new(
+                StatusCode::FORBIDDEN,
+                Fault::Policy,
+                "You may not sign in here",
+                match self {
+                    Self::Entry(refusal) => refusal.in_words(),
+                    _ => "Your access to this service has been switched off.".to_owned(),
+                },
+                format!("If you have another account at {name}, use that one. Otherwise ask for access and quote the number below."),
+            )
+            .with_link("Sign in with another account", again),
+            Some(Meaning::Unreachable) => PageError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Fault::Provider,
+                format!("{name} does not answer"),
+                format!("We asked {name} who you are, and it did not answer in time."),
+                "Nothing was shared. Wait a moment and try again.",
+            )
+            .with_link("Try again", again),
+            Some(Meaning::Untrustworthy) => PageError::new(
+                StatusCode::BAD_GATEWAY,
+                Fault::Provider,
+                format!("{name} gave an answer that we cannot trust"),
+                format!("We asked {name} who you are. Its answer did not pass our checks, so you are not signed in."),
+                "Nothing was shared. Try again; if it happens again, tell the people who run this service.",
+            )
+            .with_link("Try again", again),
+            Some(Meaning::Unregistered) => PageError::new(
+                StatusCode::BAD_GATEWAY,
+                Fault::Ourselves,
+                format!("Signing in with {name} is not set up correctly"),
+                format!("{name} does not accept this service as it is registered there."),
+                "Tell the people who run this service, and quote the number below.",
+            ),
+            Some(Meaning::Declined) => PageError::new(
+                StatusCode::FORBIDDEN,
+                Fault::Policy,
+                format!("{name} did not sign you in"),
+                format!("Either you cancelled, or {name} does not let you use this service."),
+                "Try again, or ask the people who look after your account.",
+            )
+            .with_link("Try again", again),
+            Some(Meaning::Again) => PageError::new(
+                StatusCode::BAD_REQUEST,
+                Fault::Browser,
+                "Please sign in once more",
+                format!("{name} could not finish your sign-in; perhaps it took too long."),
+                "Nothing was shared. Try again.",
+            )
+            .with_link("Try again", again),
+            Some(Meaning::TooOld) => PageError::new(
+                StatusCode::FORBIDDEN,
+                Fault::Provider,
+                "Please sign in again with your password",
+                format!("The application wants to be sure that it is you, and {name} did not ask you again."),
+                format!("Sign out at {name}, then try again."),
+            )
+            .with_link("Try again", again),
+        };
+        page.with_contact(provider.contact.clone())
+            .with_reason(format!("{}: {} {self}", provider.id, provider.name))
+    }
+}
