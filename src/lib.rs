@@ -36,5 +36,5 @@ pub mod token;
 
 // The house put together, and its doors.
 pub mod app;
-//pub mod cli;
+pub mod cli;
 pub mod dev;

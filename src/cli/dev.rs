@@ -97,19 +97,22 @@ impl House {
     async fn open(folder: &Path) -> anyhow::Result<Self> {
         let (clock, entropy) = (Clock::System, Entropy::System);
         let broker = listen(BROKER_PORT).await?;
-        let issuer = Issuer::try_from(format!("http://{}", broker.local_addr()?)).map_err(anyhow::Error::msg)?;
+        let issuer =
+            Issuer::try_from(format!("http://{}", broker.local_addr()?)).map_err(anyhow::Error::msg)?;
         let sample = match SampleServer::bind(SAMPLE_PORT, &issuer, clock.clone()).await {
             Ok(sample) => sample,
             Err(_) => SampleServer::bind(0, &issuer, clock.clone()).await?,
         };
         let secret = entropy.token();
-        let callback = RedirectUri::try_from(issuer.url("/login/test/callback")).map_err(anyhow::Error::msg)?;
+        let callback =
+            RedirectUri::try_from(issuer.url("/login/test/callback")).map_err(anyhow::Error::msg)?;
         let client = || TestClient {
             id: "chancery-dev".to_owned(),
             secret: Secret::new(secret.clone()),
             redirect_uri: callback.clone(),
         };
-        let provider = match TestProvider::bind(PROVIDER_PORT, client(), clock.clone(), entropy.clone()).await {
+        let provider = match TestProvider::bind(PROVIDER_PORT, client(), clock.clone(), entropy.clone()).await
+        {
             Ok(provider) => provider,
             Err(_) => TestProvider::bind(0, client(), clock.clone(), entropy.clone()).await?,
         };
@@ -128,7 +131,10 @@ impl House {
     }
 
     fn announce(&self, data: Option<&Path>) -> std::io::Result<()> {
-        let kept = data.map_or_else(|| "gone when you stop".to_owned(), |folder| format!("kept in {}", folder.display()));
+        let kept = data.map_or_else(
+            || "gone when you stop".to_owned(),
+            |folder| format!("kept in {}", folder.display()),
+        );
         writeln!(
             std::io::stdout(),
             "Chancery is running on this machine, for trying out and not for production.\n\n\

@@ -1,10 +1,8 @@
 //! The command line: one file a command.
 
-//mod check;
 mod dev;
 mod keys;
 mod migrate;
-//mod providers;
 mod serve;
 
 use std::{io::Write as _, process::ExitCode};
@@ -25,10 +23,6 @@ enum Command {
     Dev(dev::Args),
     /// Run the server
     Serve(serve::Args),
-    /// Validate a configuration file
-    Check(check::Args),
-    /// Show the identity providers that are known, and what each needs
-    Providers(providers::Args),
     /// Make keys and list them
     Keys(keys::Args),
     /// Bring the database's tables up to date, then stop
@@ -49,17 +43,15 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args),
-        Command::Check(args) => check::run(args, &mut out),
-        Command::Providers(args) => providers::run(args, &mut out),
         Command::Keys(args) => keys::run(&args, &mut out),
         Command::Migrate(args) => migrate::run(&args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "chancery", &mut out);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Version => {
-            writeln!(out, "chancery {}", env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS).map_err(Into::into)
-        }
+        Command::Version => writeln!(out, "chancery {}", env!("CARGO_PKG_VERSION"))
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
     };
     done.unwrap_or_else(|error| {
         // The console may be gone; there is nobody left to tell.

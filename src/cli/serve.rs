@@ -1,6 +1,6 @@
 //! `chancery serve`: the production server.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, routing::get};
@@ -45,7 +45,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
@@ -60,7 +65,14 @@ pub async fn run_until_stopped(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let sweeping = tokio::spawn(sweep::run(app.db.clone(), app.clock.clone()));
-    let sealing = tokio::spawn(audit::run(app.db.clone(), app.sealer.clone(), app.clock.clone(), app.entropy.clone(), None));
+    let sealing = tokio::spawn(audit::run(
+        app.db.clone(),
+        app.sealer.clone(),
+        app.clock.clone(),
+        app.entropy.clone(),
+        None,
+    ));
+    let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
     let health = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(router::ready))
@@ -74,10 +86,22 @@ pub async fn run_until_stopped(
     let public = web::serve::serve(public, router::router(Arc::clone(&app)), stop.clone());
     let (public, admin) = tokio::join!(public, admin);
     stop.cancel();
+    reloading.abort();
     sweeping.abort();
     sealing.abort();
     app.db.close().await;
     public.and(admin).map_err(Into::into)
+}
+
+/// Keeps up with signing keys that another instance, or `chancery keys rotate`, has made.
+async fn reload_keys(app: Arc<App>) {
+    const EVERY: Duration = Duration::from_secs(60);
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if let Err(error) = app.keys.reload(&app.db, &app.sealer).await {
+            tracing::warn!(%error, "the signing keys could not be read again");
+        }
+    }
 }
 
 /// A token that is cancelled by the first SIGTERM or Ctrl-C; a second one ends the process at once.

@@ -1,0 +1,8 @@
+//! The product from outside: one binary, one file a story. A story starts a whole server on a free port with a clock
+//! that it moves, and talks HTTP as a browser and as a client would.
+
+mod support;
+
+mod authorization;
+mod consent;
+mod refresh;
