@@ -35,11 +35,28 @@ use crate::{
     },
 };
 
+/// The longest query that every proxy and browser on the way carries.
+const MAX_QUERY_BYTES: usize = 8 * 1024;
+
 /// The routes of this room.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/oauth/authorize", get(authorize).post(authorize))
+        .route("/oauth/authorize", get(authorize).post(as_get))
         .route("/interaction/{id}", get(interaction::show).post(answer::answer))
+}
+
+/// A posted request (OAuth 2.1 §3.1) is asked for again with GET. Another site's form arrives without our cookie, and
+/// answering it would give the browser a new one in place of the session that it holds.
+async fn as_get(
+    State(app): State<Arc<App>>,
+    form: Result<PageForm, PageError>,
+) -> Result<Response, PageError> {
+    let PageForm(params) = form?;
+    let query = params.encode();
+    if query.len() > MAX_QUERY_BYTES {
+        return Err(PageError::bad_application("Its request is too long."));
+    }
+    Ok(see_other(&app.path(&format!("/oauth/authorize?{query}"))))
 }
 
 async fn authorize(

@@ -28,17 +28,19 @@ pub enum Step {
     Refuse(OAuthError),
 }
 
-/// Whether a sign-in is recent enough for this request.
+/// Whether a sign-in is recent enough for this request: made for it, or young enough where the client did not insist on
+/// a new one. A sign-in that was made for the request suffices in any case, since `federation` has held the provider to
+/// `max_age` and asking again would never end.
 pub fn sign_in_suffices(
     request: &ValidatedRequest,
     began: Timestamp,
     now: Timestamp,
     session: &SignedIn,
 ) -> bool {
-    let young_enough =
-        request.max_age.is_none_or(|seconds| now.since(session.auth_time).as_secs() <= u64::from(seconds));
-    let after_request = !request.prompt.login || session.auth_time.as_secs() >= began.as_secs();
-    young_enough && after_request
+    let made_for_it = session.created_at >= began;
+    let age = now.since(session.auth_time).as_secs();
+    let young_enough = request.max_age.is_none_or(|most| age <= u64::from(most));
+    made_for_it || (young_enough && !request.prompt.login)
 }
 
 /// What comes before there is a session that suffices.

@@ -65,9 +65,12 @@ impl BrowserSession {
         self.signed_in.as_ref()
     }
 
-    /// The token that every form of ours carries in its field `csrf`.
+    /// The token that every form of ours carries in its field `csrf`. It belongs to this browser and to whoever is
+    /// signed in in it, so that a page that was shown to one person cannot be answered by the next.
     pub fn csrf_token(&self) -> String {
-        URL_SAFE_NO_PAD.encode(Sha256::new().chain_update("csrf\0").chain_update(&self.browser.0).finalize())
+        let session = self.signed_in.as_ref().map_or("", |signed_in| signed_in.id.as_str());
+        let token = Sha256::new().chain_update("csrf\0").chain_update(session).chain_update("\0");
+        URL_SAFE_NO_PAD.encode(token.chain_update(&self.browser.0).finalize())
     }
 
     /// Refuses a form without this browser's token.
