@@ -36,8 +36,6 @@ use crate::{
     },
 };
 
-/// How long a person may take at the provider: enrolling a second factor included, a coffee not.
-const LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// What clients and people write as an address fits.
 const MAX_HINT_BYTES: usize = 320;
 
@@ -173,7 +171,7 @@ pub(super) async fn begin(
         interaction_id,
         sealed: Some(app.sealer.seal(&app.entropy, &seal_context(&provider.id, &state), &sealed)),
         created_at: now,
-        expires_at: now.plus(LIFETIME),
+        expires_at: now.plus(app.config.lifetimes.upstream_state),
         consumed_at: None,
     };
     session.remember().await?;

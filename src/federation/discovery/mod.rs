@@ -113,7 +113,7 @@ pub enum DiscoveryError {
     #[error("has no {0} in its discovery document")]
     Missing(&'static str),
     /// An endpoint is not one that may be asked.
-    #[error("names a {name} that may not be used: {url}")]
+    #[error("says that its {name} is {url}, an address that may not be used")]
     Endpoint {
         /// The document's name for it.
         name: &'static str,
@@ -266,3 +266,6 @@ fn words<T: Serialize>(values: &[T]) -> Vec<String> {
     let word = |value| serde_json::to_value(value).ok()?.as_str().map(str::to_owned);
     values.iter().filter_map(word).collect()
 }
+
+#[cfg(test)]
+mod tests;
