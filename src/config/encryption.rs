@@ -145,7 +145,7 @@ mod tests {
     #[case(&[0; 32], "is no random key but a pattern or a text")]
     #[case(b"correct horse battery staple 123", "is no random key but a pattern or a text")]
     #[case(b"correcthorsebatterystaple_123456", "is no random key but a pattern or a text")]
-    #[case(&std::array::from_fn::<u8, 32, _>(|i| i as u8), "is no random key but a pattern or a text")]
+    #[case(&std::array::from_fn::<u8, 32, _>(|i| u8::try_from(i).unwrap()), "is no random key but a pattern or a text")]
     #[case(&[7; 31], "is 31 bytes long")]
     #[case(&[7; 64], "is 64 bytes long")]
     fn refused(#[case] bytes: &[u8], #[case] message: &str) {

@@ -110,7 +110,7 @@ impl Config {
         environment: &Environment,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
-        let mut presets = Presets::read_built_in(problems);
+        let mut presets = Presets::built_in(problems);
         root.optional("presets", |folder| presets.add_folder(&base.join(folder), environment, problems));
         let resources = root.names("resources");
         let server = root.section("server", |section| Server::read(section, &resources));

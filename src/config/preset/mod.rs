@@ -30,6 +30,8 @@ pub struct Preset {
     pub verified: Option<String>,
     /// What the operator fills in.
     pub parameters: IndexMap<String, Parameter>,
+    /// A `sign_in` that suits most, as one line of YAML.
+    pub sign_in: String,
     /// What the operator does at the vendor's; `{redirect_uri}` stands for ours.
     pub register: Vec<String>,
     /// What is worth knowing.

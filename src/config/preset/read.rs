@@ -29,14 +29,18 @@ const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs
 const MAX_FILES: usize = 1000;
 
 impl Presets {
-    /// Those that are compiled in.
-    pub fn built_in() -> Result<Self, Problems> {
+    /// Those that are compiled in, and those of a folder.
+    pub fn load(folder: Option<&Path>, environment: &Environment) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let presets = Self::read_built_in(&mut problems);
+        let mut presets = Self::built_in(&mut problems);
+        if let Some(folder) = folder {
+            let read = presets.add_folder(folder, environment, &mut problems);
+            problems.extend(read.err().map(|why| Problem::of_file(&folder.display().to_string(), why)));
+        }
         Problems::new(problems).map_or(Ok(presets), Err)
     }
 
-    pub(in crate::config) fn read_built_in(problems: &mut Vec<Problem>) -> Self {
+    pub(in crate::config) fn built_in(problems: &mut Vec<Problem>) -> Self {
         let presets = BUILT_IN.iter().filter_map(|(name, text)| {
             Preset::parse(name, text.as_bytes(), &format!("providers/{name}.yaml"), problems)
         });
@@ -122,6 +126,8 @@ impl Preset {
         if multi_tenant.is_some() && behaviour.claims.tenant.is_none() {
             root.problem("multi_tenant", "needs claims.tenant, which tells the tenants apart");
         }
+        let sign_in =
+            root.required("sign_in", "a sign_in that suits most, as one line of YAML in quotes", text);
         let register = root.list("register", text).unwrap_or_default();
         let notes = root.list("notes", text).unwrap_or_default();
         Some(Self {
@@ -130,6 +136,7 @@ impl Preset {
             summary: summary?,
             docs: docs?,
             verified,
+            sign_in: sign_in?,
             register,
             notes,
             issuer: issuer?,

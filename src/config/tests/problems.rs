@@ -353,7 +353,7 @@ fn an_override_that_could_mean_two_entries() {
 #[test]
 fn a_preset_of_the_operators_is_checked_like_the_configuration() {
     let preset = "title: Acme\nsummary: x\ndocs: nope\nissuer: https://{domian}\nclient_auth: [basic]\n\
-                  parameters: { domain: { description: d, example: 1.2, pattern: '[a-z]+' }, name: {} }\nissuerr: x\n";
+                  parameters: { domain: { description: d, example: 1.2, pattern: '[a-z]+' }, name: {} }\nissuerr: x\nsign_in: x\n";
     let environment =
         Environment::of([]).with_file("presets/acme.yaml", preset).with_file("presets/b.yaml", "a: [");
     assert_eq!(

@@ -1,9 +1,12 @@
-//! The keys that are read and the example name the same.
+//! The keys that are read, the example and the documentation name the same.
 
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::{reader::Reading, yaml::Kind};
+use crate::config::{preset::Presets, reader::Reading, yaml::Kind};
+
+const REFERENCE: &str = include_str!("../../../docs/configuration.md");
+const GUIDES: &str = include_str!("../../../docs/providers.md");
 
 /// The same keys as in the resource's own `allow`.
 const SCOPE_ALLOW: &str = ".scopes.NAME.allow.";
@@ -64,4 +67,65 @@ fn the_example_holds_every_key() {
     assert!(asked.len() > 80, "{asked:?}");
     let missing: Vec<_> = asked.difference(&found).collect();
     assert!(missing.is_empty(), "not in config.example.yaml: {missing:?}");
+}
+
+/// The keys of all presets' parameters, as patterns.
+fn parameters() -> BTreeSet<String> {
+    let presets = Presets::load(None, &Environment::of([])).unwrap();
+    presets
+        .iter()
+        .flat_map(|preset| preset.parameters.keys().map(|key| format!("providers.NAME.{key}")))
+        .collect()
+}
+
+/// A heading names the section (`## server`), a table row the key (`` | `issuer` | ``).
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let mut section = String::new();
+    let mut documented = BTreeSet::new();
+    for line in REFERENCE.lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            section = heading.split('`').nth(1).unwrap_or_default().to_owned();
+        } else if let Some(key) = line.strip_prefix("| `").and_then(|row| row.split('`').next()) {
+            let path = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+            documented.insert(path);
+        }
+    }
+    let parameters = parameters();
+    let read: BTreeSet<_> = asked()
+        .iter()
+        .map(|path| pattern(path))
+        .filter(|path| !parameters.contains(path) && !path.contains(SCOPE_ALLOW))
+        .collect();
+    assert_eq!(documented, read);
+}
+
+#[test]
+fn the_guides_lead_through_every_preset() {
+    for preset in Presets::load(None, &Environment::of([])).unwrap().iter() {
+        let heading = format!("## {} (`{}`)", preset.title, preset.name);
+        let guide = GUIDES.split("\n## ").find(|guide| format!("## {guide}").starts_with(&heading));
+        let guide = guide.unwrap_or_else(|| panic!("docs/providers.md has no {heading}"));
+        for key in preset.parameters.keys() {
+            assert!(guide.contains(&format!("`{key}`")), "the guide for {} lacks {key}", preset.name);
+        }
+        assert!(
+            guide.contains(preset.docs.as_str()),
+            "the guide for {} lacks the vendor's page",
+            preset.name
+        );
+    }
+}
+
+/// Every piece of YAML in the guides is an entry that works.
+#[test]
+fn what_the_guides_say_to_write_is_valid() {
+    let pieces: Vec<_> =
+        GUIDES.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(pieces.len(), 6);
+    let names = ["OKTA", "ENTRA", "GOOGLE", "AUTH0", "KEYCLOAK", "STAFF"];
+    for (piece, name) in pieces.iter().zip(names) {
+        let secret = format!("{name}_CLIENT_SECRET");
+        parse(piece, &Environment::of([(secret.as_str(), "s")])).unwrap_or_else(|p| panic!("{p}\n{piece}"));
+    }
 }
