@@ -1,8 +1,10 @@
 //! The command line: one file a command.
 
+mod check;
 mod dev;
 mod keys;
 mod migrate;
+mod providers;
 mod serve;
 
 use std::{io::Write as _, process::ExitCode};
@@ -23,6 +25,10 @@ enum Command {
     Dev(dev::Args),
     /// Run the server
     Serve(serve::Args),
+    /// Say what is wrong with a configuration file, or what it amounts to
+    Check(check::Args),
+    /// Show the presets for identity providers, and what each needs
+    Providers(providers::Args),
     /// Make keys and list them
     Keys(keys::Args),
     /// Bring the database's tables up to date, then stop
@@ -43,6 +49,8 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args, &mut out),
+        Command::Providers(args) => providers::run(&args, &mut out),
         Command::Keys(args) => keys::run(&args, &mut out),
         Command::Migrate(args) => migrate::run(&args, &mut out),
         Command::Completions { shell } => {

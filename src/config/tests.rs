@@ -104,7 +104,10 @@ fn the_example_becomes_what_it_says() {
     let IssuerRule::Template { template, tenants } = &entra.issuer else { panic!("{:?}", entra.issuer) };
     assert_eq!(template, "https://login.microsoftonline.com/{tid}/v2.0");
     assert_eq!(tenants.iter().count(), 2);
-    assert_eq!(entra.claims.subject.iter().map(super::claims::ClaimPath::as_str).collect::<Vec<_>>(), ["tid", "oid"]);
+    assert_eq!(
+        entra.claims.subject.iter().map(super::claims::ClaimPath::as_str).collect::<Vec<_>>(),
+        ["tid", "oid"]
+    );
     let UpstreamClientAuth::PrivateKeyJwt { kid, alg, .. } = &entra.client_auth else { panic!("no key") };
     assert_eq!((kid.as_deref(), *alg), (Some("5f2b8c"), AssertionAlg::Ps256));
 
