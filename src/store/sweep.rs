@@ -36,6 +36,14 @@ const LINES: &[Line] = &[
     Line { table: "codes", key: "hash", ended: "expires_at <= $1 - 3600000" },
     Line { table: "refresh_tokens", key: "hash", ended: "expires_at <= $1" },
     Line { table: "grants", key: "id", ended: "expires_at <= $1 OR revoked_at <= $1 - 604800000" },
+    // A consent that nobody has relied on for 400 days is asked for anew.
+    Line {
+        table: "consents",
+        key: "user_id, client_id, resource",
+        ended: "granted_at <= $1 - 34560000000 AND NOT EXISTS (SELECT 1 FROM grants g \
+                WHERE g.user_id = consents.user_id AND g.client_id = consents.client_id \
+                AND g.resource = consents.resource AND g.revoked_at IS NULL AND g.expires_at > $1)",
+    },
     // A registration that was not used for thirty days goes, unless somebody still relies on it.
     Line {
         table: "clients",
@@ -83,7 +91,7 @@ async fn delete(db: &Db, line: &Line, now: Timestamp) -> Result<u64, StoreError>
     let Line { table, key, ended } = line;
     // Safe: every part is a constant of this file.
     let sql = AssertSqlSafe(format!(
-        "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {ended} LIMIT $2)"
+        "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {ended} LIMIT $2)"
     ));
     let mut tx = db.begin().await?;
     let deleted = on!(tx, |executor| {
