@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::{
     Names,
+    client::RESERVED_ID_PREFIX,
     form::{duration, gate, name_of, one_of, text},
     lifetimes::LONGEST_ACCESS_TOKEN,
     problem::Wrong,
@@ -167,7 +168,7 @@ impl Allow {
                 .restriction("providers", name_of(&names.providers, "no provider has this name")),
             groups: section.restriction("groups", text),
             clients: section.restriction("clients", |written| match ClientId::try_from(written.clone()) {
-                Ok(id) if id.is_url() => Ok(id),
+                Ok(id) if id.is_url() || id.as_str().starts_with(RESERVED_ID_PREFIX) => Ok(id),
                 _ => known_client(written),
             }),
         }

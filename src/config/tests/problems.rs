@@ -287,12 +287,12 @@ fn resources(#[case] text: &str, #[case] expected: &[&str]) {
 /// What a sound resource may add.
 #[rstest]
 #[case(
-    "allow: { organizations: [acne], providers: [cop], clients: [x, https://claude.ai/c], groups: [] }",
+    "allow: { organizations: [acne], providers: [cop], clients: [x, https://claude.ai/c, chy_client_1], groups: [] }",
     &[
         "c.yaml:2:119: resources.r.allow.organizations[0]: no provider has this organization; did you mean acme?",
         "c.yaml:2:138: resources.r.allow.providers[0]: no provider has this name; did you mean corp?",
         "c.yaml:2:154: resources.r.allow.clients[0]: no client has this name, and it is not the URL of a document",
-        "c.yaml:2:187: resources.r.allow.groups: an empty list could mean nobody or everybody; name somebody or remove the key",
+        "c.yaml:2:201: resources.r.allow.groups: an empty list could mean nobody or everybody; name somebody or remove the key",
     ]
 )]
 #[case(
