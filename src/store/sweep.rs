@@ -70,19 +70,26 @@ pub async fn sweep(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     sweep_lines(db, now, LINES).await
 }
 
+/// Every table has its turn, whatever became of the one before; the first error is told.
 async fn sweep_lines(db: &Db, now: Timestamp, lines: &[Line]) -> Result<(), StoreError> {
+    let mut outcome = Ok(());
     for line in lines {
-        let mut swept = 0;
-        loop {
-            let deleted = delete(db, line, now).await?;
-            swept += deleted;
-            if deleted < BATCH.unsigned_abs() {
-                break;
-            }
+        outcome = outcome.and(sweep_table(db, now, line).await);
+    }
+    outcome
+}
+
+async fn sweep_table(db: &Db, now: Timestamp, line: &Line) -> Result<(), StoreError> {
+    let mut swept = 0;
+    loop {
+        let deleted = delete(db, line, now).await?;
+        swept += deleted;
+        if deleted < BATCH.unsigned_abs() {
+            break;
         }
-        if swept > 0 {
-            tracing::debug!(table = line.table, rows = swept, "swept");
-        }
+    }
+    if swept > 0 {
+        tracing::debug!(table = line.table, rows = swept, "swept");
     }
     Ok(())
 }
@@ -107,6 +114,34 @@ mod tests {
 
     use super::*;
     use crate::store::fixture::On;
+
+    #[rstest]
+    #[tokio::test]
+    async fn every_line_is_a_statement_that_the_engine_takes(#[values(On::Sqlite, On::Postgres)] engine: On) {
+        let Some(fresh) = engine.fresh().await else { return };
+        sweep(&fresh.db, Timestamp::from_secs(1_795_219_200)).await.unwrap();
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn one_table_s_fault_does_not_spare_the_next(#[values(On::Sqlite, On::Postgres)] engine: On) {
+        let Some(fresh) = engine.fresh().await else { return };
+        let mut tx = fresh.db.begin().await.unwrap();
+        for sql in ["CREATE TABLE passing (id BIGINT PRIMARY KEY)", "INSERT INTO passing (id) VALUES (1)"] {
+            on!(tx, |executor| sqlx::query(sql).execute(executor).await.map(|_| ())).unwrap();
+        }
+        tx.commit().await.unwrap();
+        let lines = [
+            Line { table: "missing", key: "id", ended: "id < $1" },
+            Line { table: "passing", key: "id", ended: "id < $1" },
+        ];
+        assert!(sweep_lines(&fresh.db, Timestamp::from_millis(9), &lines).await.is_err());
+        let left: i64 = on!(fresh.db, |executor| {
+            sqlx::query_scalar("SELECT count(*) FROM passing").fetch_one(executor).await
+        })
+        .unwrap();
+        assert_eq!(left, 0);
+    }
 
     #[rstest]
     #[tokio::test]

@@ -5,7 +5,6 @@
 //! run only.
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark stops at the first fault")]
-#![expect(missing_docs, reason = "criterion makes public functions")]
 
 use std::{
     path::Path,
