@@ -178,3 +178,27 @@ pub(super) fn is_sealed(sealer: &Sealer, batch: &Batch, head: &Digest) -> bool {
 fn context(number: i64, row: &str) -> SealContext<'_> {
     SealContext { table: "audit_batches", column: "sealed", row, owner: "", provider: "", version: number }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn members_read_back_as_written(members: Vec<(String, [u8; 32])>) {
+            let members: Vec<Member> =
+                members.into_iter().map(|(id, leaf)| Member { id, leaf: Digest(leaf) }).collect();
+            let bytes: Vec<u8> = members.iter().flat_map(Member::to_bytes).collect();
+            prop_assert_eq!(Member::parse_all(&bytes), Some(members));
+        }
+
+        #[test]
+        fn whatever_stands_there_instead_reads_as_nothing_or_as_itself(bytes: Vec<u8>) {
+            if let Some(members) = Member::parse_all(&bytes) {
+                prop_assert_eq!(members.iter().flat_map(Member::to_bytes).collect::<Vec<_>>(), bytes);
+            }
+        }
+    }
+}

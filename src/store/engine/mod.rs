@@ -74,7 +74,7 @@ impl Db {
         Ok(Tx { engine, failed: None })
     }
 
-    /// Whether the database can be read and written to right now.
+    /// Whether the database answers reads and lets a transaction begin right now.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(self, |executor| sqlx::query("SELECT 1").execute(executor).await.map(|_| ()))?;
         drop(self.begin().await?);
