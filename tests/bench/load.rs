@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use browser::{Browser, Page};
 use chancery::{
     clock::Clock,
@@ -77,13 +78,14 @@ async fn chancery(name: &'static str, database: &str, folder: &Path, stop: &Canc
         secret: Secret::new(secret.clone()),
         redirect_uri: format!("{issuer}/login/test/callback").try_into().unwrap(),
     };
+    let key = STANDARD.encode(Entropy::System.bytes::<32>());
     let provider = TestProvider::bind(0, client, Clock::System, Entropy::System).await.unwrap();
     let mut yaml = String::new();
     write!(
         yaml,
         r#"server: {{ issuer: "{issuer}", listen: "127.0.0.1:{port}", admin_listen: "127.0.0.1:0" }}
 database: {{ url: "{database}" }}
-encryption: {{ keys: [{{ id: k1, key: "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=" }}] }}
+encryption: {{ keys: [{{ id: k1, key: "{key}" }}] }}
 providers:
   test: {{ preset: oidc, issuer: "{}", client_id: chancery, client_secret: "{secret}", sign_in: {{ anyone: true }} }}
 resources:
@@ -117,7 +119,7 @@ async fn ready(url: &str) -> bool {
 
 #[expect(clippy::disallowed_methods, reason = "the load is no part of the house")]
 fn http() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
 fn peer() -> Target {
