@@ -70,7 +70,7 @@ pub async fn run_until_stopped(
         app.sealer.clone(),
         app.clock.clone(),
         app.entropy.clone(),
-        None,
+        Some(app.config.lifetimes.audit),
     ));
     let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
     let health = Router::new()

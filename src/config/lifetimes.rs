@@ -25,6 +25,8 @@ pub struct Lifetimes {
     pub interaction: Duration,
     /// How long a person may take at the upstream's sign-in page.
     pub upstream_state: Duration,
+    /// A line of the audit record.
+    pub audit: Duration,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +41,8 @@ pub(super) const LONGEST_ACCESS_TOKEN: Duration = DAY;
 const LONGEST_GRANT: Duration = Duration::from_secs(5 * 366 * 24 * 60 * 60);
 /// For as long a stolen, just rotated refresh token may still be used.
 const LONGEST_RETRY_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Ten years: the longest that auditors ask for.
+const LONGEST_RECORD: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 const LONGEST_SESSION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl Default for Lifetimes {
@@ -53,6 +57,7 @@ impl Default for Lifetimes {
             session_absolute: DAY,
             interaction: 10 * MINUTE,
             upstream_state: 10 * MINUTE,
+            audit: 400 * DAY,
         }
     }
 }
@@ -71,6 +76,7 @@ impl Lifetimes {
             session_absolute: read("session_absolute", default.session_absolute, SECOND, LONGEST_SESSION),
             interaction: read("interaction", default.interaction, MINUTE, HOUR),
             upstream_state: read("upstream_state", default.upstream_state, MINUTE, HOUR),
+            audit: read("audit", default.audit, DAY, LONGEST_RECORD),
         };
         if lifetimes.refresh_idle > lifetimes.refresh_absolute {
             section.problem("refresh_idle", "is longer than refresh_absolute, so it would never count");
