@@ -202,7 +202,8 @@ fn every_command_in_the_documentation_exists() {
     let mut seen = BTreeSet::new();
     for page in pages() {
         let (blocks, prose) = page.parts();
-        let shell = blocks.iter().filter(|block| block.info == "sh").flat_map(|block| block.text.lines());
+        let shell = blocks.iter().filter(|block| matches!(block.info.as_str(), "sh" | "console"));
+        let shell = shell.flat_map(|block| block.text.lines()).map(|line| line.trim_start_matches("$ "));
         for line in shell.map(str::to_owned).chain(inline_code(&prose)) {
             for arguments in runs(&line, "chancery") {
                 let output =

@@ -5,4 +5,5 @@ mod support;
 
 mod authorization;
 mod consent;
+mod docs;
 mod refresh;
