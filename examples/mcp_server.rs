@@ -149,13 +149,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
 
     let notes = Notes::default();
-    let config = StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
+    let config =
+        StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
     let sessions = Arc::new(NeverSessionManager::default());
     let mcp = StreamableHttpService::new(move || Ok(notes.clone()), sessions, config);
     let router = Router::new()
         .route_service(url.path(), mcp)
         .layer(middleware::from_fn_with_state(guard, require_token))
-        .route(&format!("/.well-known/oauth-protected-resource{}", url.path()), get(|| async { Json(metadata) }));
+        .route(
+            &format!("/.well-known/oauth-protected-resource{}", url.path()),
+            get(|| async { Json(metadata) }),
+        );
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", url.port().unwrap_or(9030))).await?;
     Ok(axum::serve(listener, router).await?)
 }

@@ -13,7 +13,10 @@ use aws_lc_rs::{
     rsa::{KeyPair, KeySize},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery::config::{Config, environment::Environment};
+use chancery::{
+    config::{Config, environment::Environment},
+    entropy::Entropy,
+};
 use regex::Regex;
 
 /// What stands around a section that a page shows alone. The sections that it shows replace these.
@@ -28,7 +31,7 @@ const AROUND: [(&str, &str); 5] = [
     ),
     (
         "resources",
-        "{ tickets: { uri: \"https://mcp.acme.com/tickets\", name: Tickets, scopes: { \"tickets:read\": { description: Read } } } }",
+        "{ tickets: { uri: \"https://mcp.acme.com/tickets\", name: Tickets, scopes: { \"tickets:read\": { description: Read, default: true } } } }",
     ),
 ];
 
@@ -64,7 +67,8 @@ fn root() -> &'static Path {
 
 fn pages() -> Vec<Page> {
     let mut folders = vec![root().join("docs"), root().join("examples")];
-    let mut paths: Vec<_> = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
+    let mut paths: Vec<_> =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -118,12 +122,15 @@ fn inline_code(prose: &str) -> Vec<String> {
 fn environment() -> Environment {
     let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
-    let pem =
-        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
     let secret = "a-secret-of-more-than-thirty-two-characters";
+    let [one, other] = [(); 2].map(|()| STANDARD.encode(Entropy::System.bytes::<32>()));
     Environment::of([
-        ("CHANCERY_KEY", "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY="),
-        ("CHANCERY_KEY_OLD", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY="),
+        ("CHANCERY_KEY", &one),
+        ("CHANCERY_KEY_OLD", &other),
         ("DATABASE_URL", "postgres://chancery:secret@db.acme.com/chancery"),
         ("OKTA_CLIENT_SECRET", secret),
         ("GOOGLE_CLIENT_SECRET", secret),
@@ -131,6 +138,7 @@ fn environment() -> Environment {
         ("AUTH0_CLIENT_SECRET", secret),
         ("KEYCLOAK_CLIENT_SECRET", secret),
         ("PARTNER_CLIENT_SECRET", secret),
+        ("STAFF_CLIENT_SECRET", secret),
         ("TICKETS_SECRET", secret),
         ("REGISTRATION_TOKEN", secret),
     ])
@@ -153,24 +161,25 @@ fn every_configuration_in_the_documentation_loads() {
             let at = format!("{}, line {}", page.name(), block.line);
             let sections = sections_of(&block.text);
             if block.info != "yaml" {
-                let known = sections.iter().any(|section| *section == "providers");
-                assert!(!block.info.starts_with("yaml") || !known, "{at}: mark it as yaml alone, to be checked");
+                let known = sections.contains(&"providers");
+                assert!(
+                    !block.info.starts_with("yaml") || !known,
+                    "{at}: mark it as yaml alone, to be checked"
+                );
                 continue;
             }
             assert!(
                 !sections.is_empty() && sections.iter().all(|section| SECTIONS.contains(section)),
                 "{at}: `yaml` is for Chancery's configuration from its first column; what else is YAML is `yaml other`"
             );
-            let complete = AROUND.iter().all(|(section, _)| sections.contains(section));
-            let around: String = AROUND
-                .iter()
-                .filter(|(section, _)| !sections.contains(section))
-                .map(|(section, value)| format!("{section}: {value}\n"))
-                .collect();
-            if let Err(problems) = Config::parse(&format!("{}{around}", block.text), "example.yaml", &environment) {
+            let around = AROUND.iter().filter(|(section, _)| !sections.contains(section));
+            let around: Vec<_> = around.map(|(section, value)| format!("{section}: {value}\n")).collect();
+            if let Err(problems) =
+                Config::parse(&format!("{}{}", block.text, around.concat()), "example.yaml", &environment)
+            {
                 panic!("{at}:\n{problems}");
             }
-            if complete { whole += 1 } else { parts += 1 }
+            if around.is_empty() { whole += 1 } else { parts += 1 }
         }
     }
     assert!(whole > 0 && parts > 0, "{whole} whole configurations and {parts} parts were found");
@@ -182,7 +191,8 @@ fn runs(line: &str, program: &str) -> Vec<Vec<String>> {
     let words = pieces.map(|piece| piece.split_whitespace().collect::<Vec<_>>());
     words
         .filter_map(|words| {
-            let words: Vec<_> = words.into_iter().skip_while(|word| word.contains('=') || *word == "exec").collect();
+            let words: Vec<_> =
+                words.into_iter().skip_while(|word| word.contains('=') || *word == "exec").collect();
             let (first, rest) = words.split_first()?;
             let arguments = match rest.iter().position(|word| *word == "--") {
                 Some(end) if *first == "cargo" && program == "chancery" && rest.first() == Some(&"run") => {
@@ -206,14 +216,18 @@ fn every_command_in_the_documentation_exists() {
         let shell = shell.flat_map(|block| block.text.lines()).map(|line| line.trim_start_matches("$ "));
         for line in shell.map(str::to_owned).chain(inline_code(&prose)) {
             for arguments in runs(&line, "chancery") {
-                let output =
-                    Command::new(env!("CARGO_BIN_EXE_chancery")).args(&arguments).arg("--help").output().unwrap();
+                let output = Command::new(env!("CARGO_BIN_EXE_chancery"))
+                    .args(&arguments)
+                    .arg("--help")
+                    .output()
+                    .unwrap();
                 let told = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{}: {line}\n{told}", page.name());
                 seen.extend(arguments.first().cloned());
             }
             for arguments in runs(&line, "tests/run") {
-                let output = Command::new("tests/run").current_dir(root()).args(&arguments).arg("--help").output();
+                let output =
+                    Command::new("tests/run").current_dir(root()).args(&arguments).arg("--help").output();
                 assert!(output.unwrap().status.success(), "{}: {line}", page.name());
             }
         }
@@ -254,8 +268,10 @@ fn every_link_within_the_documentation_leads_somewhere() {
                 continue;
             }
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let path = if file.is_empty() { page.path.clone() } else { page.path.parent().unwrap().join(file) };
-            let path = path.canonicalize().unwrap_or_else(|_| panic!("{}: {target} leads nowhere", page.name()));
+            let path =
+                if file.is_empty() { page.path.clone() } else { page.path.parent().unwrap().join(file) };
+            let path =
+                path.canonicalize().unwrap_or_else(|_| panic!("{}: {target} leads nowhere", page.name()));
             if !anchor.is_empty() {
                 let there = by_path.get(&path).is_some_and(|page| anchors(page).contains(anchor));
                 assert!(there, "{}: {target} names no heading", page.name());
@@ -270,7 +286,8 @@ fn every_link_within_the_documentation_leads_somewhere() {
 fn pattern(path: &str) -> String {
     let mut steps: Vec<&str> = Vec::new();
     for step in path.split('.') {
-        let free = matches!(steps.last(), Some(&("providers" | "resources" | "clients" | "scopes"))) && steps.len() < 4;
+        let free = matches!(steps.last(), Some(&("providers" | "resources" | "clients" | "scopes")))
+            && steps.len() < 4;
         let elsewhere = steps.contains(&"allow") || steps.contains(&"account");
         steps.push(if free && !elsewhere { "NAME" } else { step });
     }
@@ -303,7 +320,7 @@ fn known_keys() -> BTreeSet<String> {
 fn every_key_that_the_documentation_names_is_read() {
     let known = known_keys();
     let path = Regex::new(&format!(r"^({})(\.[A-Za-z0-9_-]+)+$", SECTIONS.join("|"))).unwrap();
-    let mut named = 0;
+    let (mut named, events) = (0, events());
     for page in pages() {
         let prose = page.parts().1;
         for code in inline_code(&prose) {
@@ -311,13 +328,58 @@ fn every_key_that_the_documentation_names_is_read() {
                 Some(variable) => variable.split('=').next().unwrap().to_lowercase().replace("__", "."),
                 None => code.split(':').next().unwrap().to_owned(),
             };
-            if path.is_match(&key) && !key.ends_with(".yaml") {
+            if path.is_match(&key) && !events.contains(&key) {
                 assert!(known.contains(&pattern(&key)), "{}: there is no key {key}", page.name());
                 named += 1;
             }
         }
     }
     assert!(named > 10, "only {named} keys were found");
+}
+
+/// The stable names of what is recorded.
+fn events() -> BTreeSet<String> {
+    let source = fs::read_to_string(root().join("src/audit/event.rs")).unwrap();
+    let kind = Regex::new("(?m)^    [A-Z][A-Za-z]+ = \"([a-z._]+)\" [A-Z]").unwrap();
+    kind.captures_iter(&source).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn every_event_of_the_record_is_explained() {
+    let page = fs::read_to_string(root().join("docs/audit.md")).unwrap();
+    let row = Regex::new(r"(?m)^\| (`[^|]+`) \| (?:success|refused) \|").unwrap();
+    let told: BTreeSet<_> = row.captures_iter(&page).flat_map(|found| inline_code(&found[1])).collect();
+    assert!(told.len() > 10, "{told:?}");
+    assert_eq!(told, events());
+}
+
+/// The lines of a snippet, whatever its indentation.
+fn lines(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_snippet_for_an_mcp_server_is_part_of_an_example() {
+    let mut found = 0;
+    for page in pages() {
+        for block in page.parts().0 {
+            let example = match block.info.as_str() {
+                "python" => "mcp_server.py",
+                "js" => "mcp_server.mjs",
+                "rust" => "mcp_server.rs",
+                _ => continue,
+            };
+            let whole = lines(&fs::read_to_string(root().join("examples").join(example)).unwrap());
+            assert!(
+                whole.contains(&lines(&block.text)),
+                "{}, line {}: not in {example}",
+                page.name(),
+                block.line
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 4, "only {found} snippets were found");
 }
 
 #[test]
