@@ -1,7 +1,8 @@
 //! Chancery: one binary between every corporate identity provider and every MCP server.
 //!
 //! It sends people to their own identity provider, asks their consent and writes tokens for one audience each.
-//! The rooms, from the ground up; a room uses those above it in this list and never those below:
+//! The rooms, from the ground up; a room uses those above it in this list. What is allowed to point the other way, and
+//! why, is in `docs/architecture.md`:
 
 // The ground: time, chance, names and secrets as values.
 pub mod clock;
@@ -9,13 +10,17 @@ pub mod entropy;
 pub mod ids;
 pub mod secret;
 
-// What the operator declares, and the words of OAuth.
-pub mod config;
+// The words of OAuth.
 pub mod oauth;
 
-// What the house stands on: keys, outbound requests, sealed values, the database.
-pub mod jose;
+// What the operator declares.
+pub mod config;
+
+// Every request that leaves the house.
 pub mod net;
+
+// What the house stands on: keys, sealed values, the database.
+pub mod jose;
 pub mod seal;
 pub mod store;
 
@@ -23,10 +28,12 @@ pub mod store;
 pub mod audit;
 pub mod policy;
 
-// Who is here, what they asked with, and how they are answered.
+// How people and programs are answered.
+pub mod web;
+
+// What they ask with, and who is here.
 pub mod clients;
 pub mod identity;
-pub mod web;
 
 // The protocol: one room each for signing in, permission, tokens, and what a person may end.
 pub mod account;

@@ -152,6 +152,15 @@ fn sections_of(yaml: &str) -> Vec<&str> {
     key.captures_iter(yaml).map(|found| found.get(1).unwrap().as_str()).collect()
 }
 
+/// Mermaid reads `;` as the end of a line, and then draws nothing at all.
+#[test]
+fn no_diagram_is_cut_short() {
+    let diagrams =
+        pages().into_iter().flat_map(|page| page.parts().0).filter(|block| block.info == "mermaid");
+    let cut: Vec<_> = diagrams.filter(|block| block.text.contains(';')).map(|block| block.line).collect();
+    assert!(cut.is_empty(), "{cut:?}");
+}
+
 #[test]
 fn every_configuration_in_the_documentation_loads() {
     let environment = environment();
