@@ -156,7 +156,7 @@ async fn a_wrong_exchange_fails_and_consumes_nothing(
     #[case] error: &str,
     #[values(On::Sqlite, On::Postgres)] on: On,
 ) {
-    let sections = crate::support::server::PLAIN.replace(
+    let sections = crate::support::PLAIN.replace(
         "clients:\n",
         "clients:\n  other: { name: Other, redirect_uris: [\"http://127.0.0.1/callback\"] }\n",
     );
@@ -212,6 +212,13 @@ async fn of_many_parallel_exchanges_one_at_most_succeeds(#[values(On::Sqlite, On
     let answers = futures_join((0..16).map(|_| client.exchange(&server, &code))).await;
     let granted = answers.iter().filter(|tokens| tokens.status == 200).count();
     assert_eq!(granted, 1);
+    let winner = answers.iter().find(|tokens| tokens.status == 200).unwrap();
+    assert_eq!(
+        client.refresh(&server, winner.refresh()).await.error(),
+        "invalid_grant",
+        "the second use ended what the first one got"
+    );
+    assert_eq!(server.recorded("code.reused").await, 1);
     assert!(
         answers.iter().filter(|tokens| tokens.status != 200).all(|tokens| tokens.error() == "invalid_grant")
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use crate::support::{Browser, Client, On, Server, client::sign_in};
+use crate::support::{Browser, Client, On, Server, client::sign_in, http};
 
 #[rstest]
 #[tokio::test]
@@ -171,8 +171,7 @@ async fn a_form_without_the_browsers_token_or_from_elsewhere_is_refused() {
         ("origin", "https://evil.example"),
         ("x", "y"),
     ] {
-        #[expect(clippy::disallowed_methods, reason = "a forger's browser is no part of the house")]
-        let answer = reqwest::Client::new()
+        let answer = http()
             .post(form.action.clone())
             .header("cookie", &cookie)
             .header(header, value)
@@ -226,9 +225,7 @@ async fn remembered_consent_is_not_used_when_another_site_sent_the_browser() {
         .map(|((_, k), v)| format!("{k}={v}"))
         .collect::<Vec<_>>()
         .join("; ");
-    #[expect(clippy::disallowed_methods, reason = "a test's browser is no part of the house")]
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let begun = http
+    let begun = http()
         .get(web.authorize_url(&server))
         .header("cookie", &cookie)
         .header("sec-fetch-site", "cross-site")

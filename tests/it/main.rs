@@ -1,6 +1,14 @@
 //! The product from outside: one binary, one file a story. A story starts a whole server on a free port with a clock
 //! that it moves, and talks HTTP as a browser and as a client would.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a story that cannot go on has failed"
+)]
+
 mod support;
 
 mod authorization;

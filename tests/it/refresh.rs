@@ -124,7 +124,7 @@ async fn a_wrong_refresh_fails_and_consumes_nothing(
     #[case] error: &str,
     #[values(On::Sqlite, On::Postgres)] on: On,
 ) {
-    let sections = crate::support::server::PLAIN.replace(
+    let sections = crate::support::PLAIN.replace(
         "clients:\n",
         "clients:\n  other: { name: Other, redirect_uris: [\"http://127.0.0.1/callback\"] }\n",
     );
@@ -163,7 +163,7 @@ async fn a_refresh_may_ask_for_less_and_later_for_all_again(#[values(On::Sqlite,
 
 #[tokio::test]
 async fn a_client_registered_for_codes_alone_gets_no_refresh_token() {
-    let sections = crate::support::server::PLAIN
+    let sections = crate::support::PLAIN
         .replace("    name: Desk agent\n", "    name: Desk agent\n    grant_types: [authorization_code]\n");
     let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
     let tokens = Client::desk().obtain(&server, &Browser::new(), "ada").await;

@@ -6,9 +6,11 @@ use reqwest::{Method, header};
 use scraper::{Html, Selector};
 use url::Url;
 
+use super::http;
+
 /// A browser with a cookie jar for each host and port.
+#[derive(Default)]
 pub(crate) struct Browser {
-    http: reqwest::Client,
     cookies: Mutex<BTreeMap<(String, String), String>>,
 }
 
@@ -30,20 +32,14 @@ pub(crate) struct Form {
 }
 
 impl Browser {
-    #[expect(clippy::disallowed_methods, reason = "a test's browser is no part of the house")]
     pub(crate) fn new() -> Self {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .unwrap();
-        Self { http, cookies: Mutex::default() }
+        Self::default()
     }
 
     /// One request, no redirect followed.
     pub(crate) async fn send(&self, method: Method, url: &Url, form: Option<&[(String, String)]>) -> Page {
         let origin = url.origin().ascii_serialization();
-        let mut request = self.http.request(method.clone(), url.clone());
+        let mut request = http().request(method.clone(), url.clone());
         let cookies: Vec<String> = {
             let jar = self.cookies.lock().unwrap();
             jar.iter()
@@ -125,7 +121,7 @@ impl Browser {
 
     /// A browser that holds the same cookies.
     pub(crate) fn copy(&self) -> Self {
-        Self { http: self.http.clone(), cookies: Mutex::new(self.cookies()) }
+        Self { cookies: Mutex::new(self.cookies()) }
     }
 }
 

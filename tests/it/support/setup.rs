@@ -1,0 +1,173 @@
+//! What a server is started with: engine, configuration, issuer, and the test identity providers.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chancery::{
+    app::{App, router},
+    clock::{Clock, Timestamp},
+    config::{Config, environment::Environment},
+    dev::provider::{TestClient, TestProvider},
+    entropy::Entropy,
+    secret::Secret,
+    web::serve::serve,
+};
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Server;
+
+/// Which engine a story runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum On {
+    Sqlite,
+    Postgres,
+}
+
+/// When every story begins.
+pub(crate) const BEGINNING: Timestamp = Timestamp::from_secs(1_795_219_200);
+
+/// The configuration of most stories: one provider that lets everybody in, and two resources.
+pub(crate) const PLAIN: &str = r#"
+providers:
+  test:
+    preset: oidc
+    name: Acme
+    issuer: "${PROVIDER}"
+    client_id: chancery
+    client_secret: "${PROVIDER_SECRET}"
+    claims: { groups: groups }
+    organization: acme
+    sign_in: { anyone: true }
+resources:
+  tickets:
+    uri: https://mcp.acme.example/tickets
+    name: Ticket desk
+    scopes:
+      "tickets:read": { description: Read tickets, default: true }
+      "tickets:write": { description: Change tickets }
+      "tickets:close": { description: Close tickets, allow: { groups: [support] } }
+    allow: { organizations: [acme] }
+  wiki:
+    uri: https://mcp.acme.example/wiki
+    name: Wiki
+    scopes:
+      "wiki:read": { description: Read the wiki, default: true }
+clients:
+  desk:
+    name: Desk agent
+    redirect_uris: ["http://127.0.0.1/callback", "https://desk.acme.example/callback"]
+  backend:
+    name: Back office
+    secret: correct-horse-battery-staple-+%-0123456789
+    redirect_uris: ["https://back.acme.example/callback"]
+registration: { dynamic: known_clients, documents: { allow_hosts: ["*"] } }
+"#;
+
+/// A server to be started.
+pub(crate) struct Setup {
+    on: On,
+    sections: String,
+    path: &'static str,
+    issuer: Option<&'static str>,
+}
+
+impl Setup {
+    /// The usual server on this engine.
+    pub(crate) fn on(on: On) -> Self {
+        Self { on, sections: PLAIN.to_owned(), path: "", issuer: None }
+    }
+
+    /// Other sections; `server`, `database` and `encryption` are added, and `${PROVIDER}`, `${PROVIDER_SECRET}` and, for a
+    /// second provider of the id `other`, `${OTHER}` stand for the test providers.
+    pub(crate) fn sections(mut self, sections: &str) -> Self {
+        self.sections = sections.to_owned();
+        self
+    }
+
+    /// The usual sections, one text in them replaced.
+    pub(crate) fn replacing(mut self, old: &str, new: &str) -> Self {
+        assert!(self.sections.contains(old), "{old} is not in the configuration");
+        self.sections = self.sections.replace(old, new);
+        self
+    }
+
+    /// An issuer with a path.
+    pub(crate) fn below(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
+    /// An issuer that is not where the server listens, as behind a proxy.
+    pub(crate) fn known_as(mut self, issuer: &'static str) -> Self {
+        self.issuer = Some(issuer);
+        self
+    }
+
+    /// Starts it. `None` where the engine is left out on purpose.
+    pub(crate) async fn start(self) -> Option<Server> {
+        let folder = tempfile::tempdir().unwrap();
+        let database = match self.on {
+            On::Sqlite => format!("sqlite://{}", folder.path().join("chancery.db").display()),
+            On::Postgres => fresh_schema().await?,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}{}", listener.local_addr().unwrap(), self.path);
+        let issuer = self.issuer.map_or_else(|| base.clone(), str::to_owned);
+        let clock = Clock::manual(BEGINNING);
+        let entropy = Entropy::System;
+        let stop = CancellationToken::new();
+        let secret = entropy.token();
+        let provide = async |id: &str| {
+            let client = TestClient {
+                id: "chancery".to_owned(),
+                secret: Secret::new(secret.clone()),
+                redirect_uri: format!("{issuer}/login/{id}/callback").try_into().unwrap(),
+            };
+            let provider = TestProvider::bind(0, client, clock.clone(), entropy.clone()).await.unwrap();
+            let issuer = provider.issuer().to_owned();
+            tokio::spawn(provider.serve(stop.clone()));
+            issuer
+        };
+        let provider = provide("test").await;
+        let other = if self.sections.contains("${OTHER}") { provide("other").await } else { String::new() };
+        let yaml = format!(
+            "server: {{ issuer: \"{issuer}\", contact: help@acme.example }}\n\
+             database: {{ url: \"${{DATABASE}}\" }}\n\
+             encryption: {{ keys: [{{ id: k1, key: \"${{KEY}}\" }}] }}\n{}",
+            self.sections
+        );
+        let environment = Environment::of([
+            ("DATABASE", &database),
+            ("KEY", &STANDARD.encode(entropy.bytes::<32>())),
+            ("PROVIDER", &provider),
+            ("PROVIDER_SECRET", &secret),
+            ("OTHER", &other),
+        ]);
+        let config =
+            Config::parse(&yaml, "test.yaml", &environment).unwrap_or_else(|problems| panic!("{problems}"));
+        let app = App::open(config, clock.clone(), entropy, false).await.unwrap();
+        tokio::spawn(serve(listener, router::router(Arc::clone(&app)), stop.clone()));
+        Some(Server { app, clock, issuer, base, provider, database, stop, _folder: folder })
+    }
+}
+
+/// The URL of a schema of its own in the PostgreSQL server for tests; `None` where it is left out on purpose.
+async fn fresh_schema() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "where the test server is, only the environment knows")]
+    let server = std::env::var("CHANCERY_TEST_POSTGRES")
+        .expect("CHANCERY_TEST_POSTGRES is the URL of a PostgreSQL database for tests, or `skip`");
+    if server == "skip" {
+        return None;
+    }
+    let schema = format!("t{:032x}", u128::from_be_bytes(Entropy::System.bytes()));
+    let mut connection = server.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let joint = if server.contains('?') { '&' } else { '?' };
+    Some(format!("{server}{joint}options[search_path]={schema}"))
+}
