@@ -80,11 +80,12 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Whether the claim exists but is not in the token: a distributed claim (OIDC Core §5.6.2) or Entra's overage.
+    /// Whether the claim exists but is not in the token: a distributed claim (OIDC Core §5.6.2), or the short form of
+    /// it that is `has` before the claim's name.
     fn holds_back(&self, path: &ClaimPath) -> bool {
         let distributed = self.id_token.get("_claim_names").and_then(Value::as_object);
         distributed.is_some_and(|names| names.contains_key(path.as_str()))
-            || self.id_token.get("hasgroups").is_some_and(is_true)
+            || self.id_token.get(&format!("has{path}")).is_some_and(is_true)
     }
 
     fn subject(&self, paths: &[ClaimPath]) -> Result<String, NoSubject> {

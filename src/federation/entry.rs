@@ -22,8 +22,8 @@ const NAMES_SHOWN: usize = 3;
 /// The rule that kept a person out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EntryRefusal {
-    /// The token's tenant is not among the provider's.
-    Tenant,
+    /// The account's tenant is not among those of this rule.
+    Tenant(&'static str),
     /// The account has no e-mail address.
     EmailMissing,
     /// The provider does not vouch for the address.
@@ -44,11 +44,11 @@ impl EntryRefusal {
     /// The rule's path below the provider in the configuration.
     pub(super) fn rule(&self) -> String {
         match self {
-            Self::Tenant => "tenants".into(),
+            Self::Tenant(rule) => (*rule).to_owned(),
             Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => {
                 "sign_in.email_domains".into()
             }
-            Self::HostedDomain(_) => "sign_in.hosted_domains".into(),
+            Self::HostedDomain(_) => "sign_in.require.hosted_domains".into(),
             Self::Groups(_) | Self::GroupsUnknown => "sign_in.require.groups".into(),
             Self::Claim(path) => format!("sign_in.require.claims.{path}"),
         }
@@ -57,7 +57,7 @@ impl EntryRefusal {
     /// A stable code for the record.
     pub(super) const fn code(&self) -> &'static str {
         match self {
-            Self::Tenant => "entry_tenant",
+            Self::Tenant(_) => "entry_tenant",
             Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => "entry_email_domain",
             Self::HostedDomain(_) => "entry_hosted_domain",
             Self::Groups(_) | Self::GroupsUnknown => "entry_groups",
@@ -68,7 +68,7 @@ impl EntryRefusal {
     /// What the person is told.
     pub(super) fn in_words(&self) -> String {
         match self {
-            Self::Tenant => "Your account belongs to an organization that is not let in here.".into(),
+            Self::Tenant(_) => "Your account belongs to an organization that is not let in here.".into(),
             Self::EmailMissing => {
                 "Only certain e-mail addresses are let in here, and your account has none.".into()
             }
@@ -95,7 +95,7 @@ impl EntryRefusal {
 impl fmt::Display for EntryRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self {
-            Self::Tenant => "tenant not listed",
+            Self::Tenant(_) => "tenant not listed",
             Self::EmailMissing => "no e-mail address",
             Self::EmailUnverified => "e-mail address not verified",
             Self::EmailDomain(_) => "other e-mail domain",
@@ -127,7 +127,7 @@ pub(super) fn admit(
     if let IssuerRule::Template { tenants, .. } = &provider.issuer
         && !identity.tenant.as_ref().is_some_and(|tenant| tenants.contains(tenant))
     {
-        return Err(EntryRefusal::Tenant);
+        return Err(EntryRefusal::Tenant("tenants"));
     }
     match &provider.sign_in {
         EntryRules::Anyone => Ok(()),
@@ -150,7 +150,7 @@ fn require(
         }
     }
     if !rules.tenants.is_empty() && !identity.tenant.as_ref().is_some_and(|t| rules.tenants.contains(t)) {
-        return Err(EntryRefusal::Tenant);
+        return Err(EntryRefusal::Tenant("sign_in.require.tenants"));
     }
     if !rules.groups.is_empty() {
         match &identity.groups {
@@ -274,7 +274,10 @@ mod tests {
     fn a_required_tenant_narrows_further() {
         let rules = Requirements { tenants: names(&["t2"]), ..Requirements::default() };
         let provider = Provider { sign_in: EntryRules::Require(rules), ..multi_tenant() };
-        assert_eq!(ask(&provider, &json!({ "tid": "t1" })), Err(EntryRefusal::Tenant));
+        assert_eq!(
+            ask(&provider, &json!({ "tid": "t1" })),
+            Err(EntryRefusal::Tenant("sign_in.require.tenants"))
+        );
         assert_eq!(ask(&provider, &json!({ "tid": "t2" })), Ok(()));
     }
 

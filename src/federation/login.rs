@@ -3,7 +3,7 @@
 //! `state` finds the note, PKCE and `nonce` tie code and ID token to it, and the browser's own secret ties all of them
 //! to the browser that began.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
@@ -222,7 +222,7 @@ fn authorization_url(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
     use crate::federation::fixture::provider;

@@ -15,3 +15,5 @@ mod authorization;
 mod consent;
 mod docs;
 mod refresh;
+mod sign_in;
+mod upstream_trouble;

@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod server;
 pub(crate) mod setup;
+pub(crate) mod upstream;
 
 use std::sync::LazyLock;
 
@@ -11,6 +12,7 @@ pub(crate) use browser::Browser;
 pub(crate) use client::{Client, Tokens};
 pub(crate) use server::Server;
 pub(crate) use setup::{On, PLAIN, Setup};
+pub(crate) use upstream::Upstream;
 
 /// Bare HTTP: no cookies, no redirect followed, and each request on a connection of its own, since every story has a
 /// runtime of its own.

@@ -73,6 +73,30 @@ impl Server {
         }
     }
 
+    /// How many rows a table has.
+    pub(crate) async fn rows(&self, table: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        if self.database.starts_with("sqlite") {
+            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
+            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
+            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+        }
+    }
+
+    /// The reasons in the record of this event, in order.
+    pub(crate) async fn reasons(&self, event: &str) -> Vec<String> {
+        let query = "SELECT reason FROM audit WHERE event = $1 ORDER BY id";
+        if self.database.starts_with("sqlite") {
+            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
+            sqlx::query_scalar(query).bind(event).fetch_all(&mut connection).await.unwrap()
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
+            sqlx::query_scalar(query).bind(event).fetch_all(&mut connection).await.unwrap()
+        }
+    }
+
     /// The one number that a query answers.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         if self.database.starts_with("sqlite") {

@@ -144,7 +144,8 @@ impl Setup {
             ("PROVIDER", &provider),
             ("PROVIDER_SECRET", &secret),
             ("OTHER", &other),
-        ]);
+        ])
+        .with_file("presets/many.yaml", include_str!("many.yaml"));
         let config =
             Config::parse(&yaml, "test.yaml", &environment).unwrap_or_else(|problems| panic!("{problems}"));
         let app = App::open(config, clock.clone(), entropy, false).await.unwrap();
