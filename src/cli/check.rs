@@ -2,12 +2,18 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use crate::config::{
-    Config,
-    database::DatabaseUrl,
-    environment::Environment,
-    provider::{EntryRules, IssuerRule, Provider, Requirements},
-    registration::DynamicRegistration,
+use crate::{
+    clock::Clock,
+    config::{
+        Config,
+        database::DatabaseUrl,
+        environment::Environment,
+        provider::{EntryRules, IssuerRule, Provider, Requirements},
+        registration::DynamicRegistration,
+    },
+    entropy::Entropy,
+    federation::{Finding, Verdict, inspect},
+    net::Upstream,
 };
 
 /// Arguments of `chancery check`.
@@ -16,6 +22,9 @@ pub(super) struct Args {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", env = "CHANCERY_CONFIG")]
     config: PathBuf,
+    /// Ask every provider as well: issuer, endpoints, keys, and whether it accepts us
+    #[arg(long)]
+    online: bool,
 }
 
 /// Prints a summary, or every problem; problems are a failure.
@@ -25,7 +34,7 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode>
         Ok(config) => {
             writeln!(out, "{file} is valid.\n")?;
             summary(&config, out)?;
-            Ok(ExitCode::SUCCESS)
+            if args.online { ask_providers(&config, out) } else { Ok(ExitCode::SUCCESS) }
         }
         Err(problems) => {
             let count = problems.iter().count();
@@ -33,6 +42,27 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode>
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Prints what each provider answers; one through which nobody could sign in is a failure.
+fn ask_providers(config: &Config, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let upstream = Upstream::new(&config.server.issuer)?;
+    let chance = (&Clock::System, &Entropy::System);
+    let mut code = ExitCode::SUCCESS;
+    writeln!(out, "\nonline")?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        for provider in config.providers.values() {
+            writeln!(out, "  {}", provider.id)?;
+            for Finding { verdict, text } in inspect(provider, &config.server.issuer, &upstream, chance).await
+            {
+                writeln!(out, "    {verdict:<6}{text}")?;
+                if verdict == Verdict::Wrong {
+                    code = ExitCode::FAILURE;
+                }
+            }
+        }
+        Ok(code)
+    })
 }
 
 fn summary(config: &Config, out: &mut impl Write) -> std::io::Result<()> {
@@ -125,7 +155,7 @@ mod tests {
         let config = folder.path().join("c.yaml");
         std::fs::write(&config, text).unwrap();
         let mut out = Vec::new();
-        let code = run(&Args { config }, &mut out).unwrap();
+        let code = run(&Args { config, online: false }, &mut out).unwrap();
         let folder = format!("{}/", folder.path().display());
         (code, String::from_utf8(out).unwrap().replace(&folder, ""))
     }

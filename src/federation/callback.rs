@@ -132,6 +132,8 @@ async fn sign_in(
     if let Some(error) = params.get("error") {
         return Err(Stopped::Refused(SignInError::Response(error.chars().take(64).collect())));
     }
+    let redirect_uri = login::redirect_uri(&app.config.server.issuer, &provider.id)
+        .map_err(|error| PageError::unavailable(format!("redirect_uri: {error}")))?;
     let code = params.get("code").filter(|code| code.len() <= MAX_CODE_BYTES);
     let returned = Return {
         code: code.ok_or_else(|| Stopped::Refused(SignInError::NoCode))?,
@@ -139,7 +141,7 @@ async fn sign_in(
         nonce: &pending.nonce,
         verifier: pending.verifier.as_deref(),
         max_age: pending.max_age.map(Duration::from_secs),
-        redirect_uri: login::redirect_uri(app, &provider.id)?,
+        redirect_uri,
     };
     let chance = (&app.clock, &app.entropy);
     conversation::identify(provider, &reached, returned, &app.upstream, chance, deadline)

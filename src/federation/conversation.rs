@@ -93,7 +93,8 @@ async fn talk(
     Ok(identity)
 }
 
-const fn algorithm(alg: IdTokenAlg) -> Algorithm {
+/// The algorithm, as jsonwebtoken names it.
+pub(super) const fn algorithm(alg: IdTokenAlg) -> Algorithm {
     match alg {
         IdTokenAlg::Rs256 => Algorithm::RS256,
         IdTokenAlg::Rs384 => Algorithm::RS384,

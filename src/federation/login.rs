@@ -13,7 +13,7 @@ use oauth2::{
     AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, basic::BasicClient,
 };
 use serde::{Deserialize, Serialize};
-use url::{Url, form_urlencoded};
+use url::{ParseError, Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::{discovery::Metadata, failure::SignInError};
@@ -22,7 +22,7 @@ use crate::{
     config::provider::Provider,
     identity::session::BrowserSession,
     ids::{InteractionId, ProviderId},
-    oauth::authorization::ValidatedRequest,
+    oauth::{authorization::ValidatedRequest, issuer::Issuer},
     seal::SealContext,
     secret::TokenHash,
     store::{
@@ -128,9 +128,8 @@ pub(super) async fn interaction_of(
 
 /// The `redirect_uri` at a provider: one for each, so that an answer of one cannot be taken for another's
 /// (RFC 9700 §4.4.2).
-pub(super) fn redirect_uri(app: &App, provider: &ProviderId) -> Result<RedirectUrl, PageError> {
-    let uri = app.config.server.issuer.url(&format!("/login/{provider}/callback"));
-    RedirectUrl::new(uri).map_err(|error| PageError::unavailable(format!("redirect_uri: {error}")))
+pub(super) fn redirect_uri(issuer: &Issuer, provider: &ProviderId) -> Result<RedirectUrl, ParseError> {
+    RedirectUrl::new(issuer.url(&format!("/login/{provider}/callback")))
 }
 
 /// `GET /login/{provider}`
@@ -178,7 +177,9 @@ pub(super) async fn begin(
     let mut tx = app.db.begin().await?;
     logins::insert(&mut tx, &login).await?;
     tx.commit().await?;
-    let redirect_uri = redirect_uri(&app, &provider.id)?;
+    let redirect_uri = redirect_uri(&app.config.server.issuer, &provider.id);
+    let redirect_uri =
+        redirect_uri.map_err(|error| PageError::unavailable(format!("redirect_uri: {error}")))?;
     let url = authorization_url(provider, &reached.metadata, redirect_uri, (&state, &pending), &asked);
     Ok(see_other(url.as_str()))
 }

@@ -16,6 +16,7 @@ mod failure;
 #[cfg(test)]
 mod fixture;
 mod id_token;
+mod inspect;
 mod login;
 mod logout;
 mod providers;
@@ -29,6 +30,7 @@ use axum::{
 };
 
 pub use discovery::{DiscoveryError, Metadata};
+pub use inspect::{Finding, Verdict, inspect};
 pub use providers::{Federation, Reached};
 
 use crate::app::App;

@@ -83,6 +83,11 @@ impl Jwks {
         &self.url
     }
 
+    /// Fetches the keys and keeps none of them: for an operator who asks what is there.
+    pub async fn look(&self) -> Result<Arc<KeySet>, JwksError> {
+        self.fetch(self.clock.now()).await.map(|found| found.keys)
+    }
+
     /// Proves a token by the issuer's keys.
     pub async fn verify(&self, token: Unverified<'_>) -> Result<Verified, VerifyError> {
         let before = self.state();

@@ -171,7 +171,7 @@ pub enum IdTokenAlg {
 
 impl IdTokenAlg {
     /// All of them by their names (RFC 7518 §3.1, RFC 8037 §3.1).
-    pub(super) const NAMES: [(&str, Self); 9] = [
+    pub const NAMES: [(&str, Self); 9] = [
         ("RS256", Self::Rs256),
         ("RS384", Self::Rs384),
         ("RS512", Self::Rs512),
