@@ -127,6 +127,7 @@ fn the_example_becomes_what_it_says() {
     let keycloak = &config.providers[&slug("acme-keycloak")];
     assert_eq!(keycloak.issuer, IssuerRule::Exact("https://sso.acme.com/realms/acme".into()));
     assert_eq!(keycloak.id_token_algs, [IdTokenAlg::Rs256, IdTokenAlg::Es256]);
+    assert_eq!((keycloak.prompt_login.as_str(), google.prompt_login.as_str()), ("login consent", "select_account"));
     assert_eq!(keycloak.max_age, Some(Duration::from_secs(8 * 3600)));
     assert_eq!(keycloak.response_iss, ResponseIss::Required);
     assert_eq!(keycloak.authorize_params["kc_idp_hint"], "acme-saml");

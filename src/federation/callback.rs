@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     conversation::{self, PATIENCE, Return},
     failure::SignInError,
-    login::{self, Pending},
+    login::{self, Begin, Pending},
 };
 use crate::{
     app::App,
@@ -69,12 +69,12 @@ pub(super) async fn finish(
         Some(id) => format!("/interaction/{id}"),
         None => "/account".to_owned(),
     };
-    let again = login::path(&provider.id, login.interaction_id.as_ref(), None);
+    let again = Begin::at(&provider.id, login.interaction_id.as_ref());
     if login.consumed_at.is_some() {
         // The browser's back button. Whoever is signed in goes on; nothing is done twice.
         return match session.signed_in() {
             Some(signed_in) if signed_in.provider == provider.id => Ok(see_other(&app.path(&target))),
-            _ => Err(stale("state already used").with_link("Sign in again", again)),
+            _ => Err(stale("state already used").with_link("Sign in again", again.path())),
         };
     }
 
@@ -181,7 +181,7 @@ async fn enter(
     login: &Login,
     identity: &VerifiedIdentity,
     (session, origin): (&mut BrowserSession, &Origin),
-    again: String,
+    again: Begin<'_>,
 ) -> Result<(), PageError> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 
-use super::login;
+use super::login::{self, Begin};
 use crate::{
     app::App,
     clients,
@@ -36,7 +36,7 @@ pub(super) async fn show(
     let mut providers = app.config.providers.values();
     if let (Some(only), None) = (providers.next(), providers.next()) {
         let id = interaction.as_ref().map(|interaction| &interaction.id);
-        return Ok(see_other(&app.path(&login::path(&only.id, id, None))));
+        return Ok(see_other(&app.path(&Begin::at(&only.id, id).path())));
     }
     session.remember().await?;
     let hint = interaction.as_ref().and_then(|interaction| interaction.request.login_hint.clone());
@@ -58,7 +58,8 @@ pub(super) async fn route(
     let domain = email.rsplit_once('@').map_or(email, |(_, domain)| domain).to_ascii_lowercase();
     if let Some(provider) = home_of(&app.config, &domain) {
         let id = interaction.as_ref().map(|interaction| &interaction.id);
-        return Ok(send(&app, provider, &login::path(&provider.id, id, Some(email))));
+        let begin = Begin { hint: Some(email), ..Begin::at(&provider.id, id) };
+        return Ok(send(&app, provider, &begin.path()));
     }
     let typed = Typed { email: email.to_owned(), unknown: Some(domain) };
     choose(&app, &session, interaction.as_ref(), typed).await
@@ -108,7 +109,7 @@ async fn choose(
     });
     let choice = |provider: &Provider| pages::ProviderChoice {
         name: provider.name.as_str().into(),
-        href: login::path(&provider.id, id, None).into(),
+        href: Begin::at(&provider.id, id).path().into(),
     };
     let view = pages::Chooser {
         chrome: app.chrome(),

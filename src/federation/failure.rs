@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::{
     claims::NoSubject, discovery::DiscoveryError, entry::EntryRefusal, exchange::ExchangeError,
-    id_token::IdTokenError, userinfo::UserinfoError,
+    id_token::IdTokenError, login::Begin, userinfo::UserinfoError,
 };
 use crate::{
     config::provider::Provider,
@@ -125,9 +125,11 @@ impl SignInError {
         })
     }
 
-    /// The page. `again` is where the sign-in begins anew.
-    pub(super) fn page(&self, provider: &Provider, again: String) -> PageError {
+    /// The page. Where the provider answered, trying again makes it ask the person: else it would say the same.
+    pub(super) fn page(&self, provider: &Provider, begin: Begin<'_>) -> PageError {
         let name = &provider.name;
+        let again = begin.path();
+        let anew = Begin { anew: true, ..begin }.path();
         let page = match self.meaning() {
             None => PageError::new(
                 StatusCode::FORBIDDEN,
@@ -139,7 +141,7 @@ impl SignInError {
                 },
                 format!("If you have another account at {name}, use that one. Otherwise ask for access and quote the number below."),
             )
-            .with_link("Sign in with another account", again),
+            .with_link("Sign in with another account", anew),
             Some(Meaning::Unreachable) => PageError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Fault::Provider,
@@ -170,7 +172,7 @@ impl SignInError {
                 format!("Either you cancelled, or {name} does not let you use this service."),
                 "Try again, or ask the people who look after your account.",
             )
-            .with_link("Try again", again),
+            .with_link("Try again", anew),
             Some(Meaning::Again) => PageError::new(
                 StatusCode::BAD_REQUEST,
                 Fault::Browser,
@@ -182,11 +184,11 @@ impl SignInError {
             Some(Meaning::TooOld) => PageError::new(
                 StatusCode::FORBIDDEN,
                 Fault::Provider,
-                "Please sign in again with your password",
+                "This sign-in is not recent enough",
                 format!("The application wants to be sure that it is you, and {name} did not ask you again."),
-                format!("Sign out at {name}, then try again."),
+                "Nothing was shared. Sign in again, and tell the people who run this service if it does not help.",
             )
-            .with_link("Try again", again),
+            .with_link("Sign in again", anew),
         };
         page.with_contact(provider.contact.clone())
             .with_reason(format!("{}: {} {self}", provider.id, provider.name))

@@ -30,6 +30,7 @@ pub(super) fn provider() -> Provider {
         scopes: vec!["openid".into(), "email".into()],
         authorize_params: IndexMap::new(),
         pkce: true,
+        prompt_login: "login".into(),
         max_age: None,
         response_iss: ResponseIss::WhenAnnounced,
         id_token_algs: vec![IdTokenAlg::Es256],

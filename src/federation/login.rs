@@ -74,24 +74,45 @@ pub(super) struct Asked {
 
 impl Asked {
     /// The stricter of what the client and the operator ask. What the person typed herself is the better hint.
-    fn of(request: Option<&ValidatedRequest>, typed: Option<&str>, provider: &Provider) -> Self {
+    fn of(request: Option<&ValidatedRequest>, begin: &Begin<'_>, provider: &Provider) -> Self {
         let ages =
             [request.and_then(|r| r.max_age).map(u64::from), provider.max_age.map(|age| age.as_secs())];
-        let hint = typed.or_else(|| request?.login_hint.as_deref());
+        let hint = begin.hint.or_else(|| request?.login_hint.as_deref());
         Self {
-            anew: request.is_some_and(|request| request.prompt.login),
+            anew: begin.anew || request.is_some_and(|request| request.prompt.login),
             max_age: ages.into_iter().flatten().min(),
             login_hint: hint.filter(|hint| hint.len() <= MAX_HINT_BYTES).map(str::to_owned),
         }
     }
 }
 
-/// The path that begins a sign-in, as links of ours name it.
-pub(super) fn path(provider: &ProviderId, interaction: Option<&InteractionId>, hint: Option<&str>) -> String {
-    with_query(
-        &format!("/login/{provider}"),
-        &[("interaction", interaction.map(InteractionId::as_str)), ("login_hint", hint)],
-    )
+/// A sign-in that has yet to begin, as links of ours name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begin<'a> {
+    pub(super) provider: &'a ProviderId,
+    /// What goes on afterwards.
+    pub(super) interaction: Option<&'a InteractionId>,
+    /// What the person typed.
+    pub(super) hint: Option<&'a str>,
+    /// Whether the provider shall ask the person, rather than let her last sign-in stand.
+    pub(super) anew: bool,
+}
+
+impl<'a> Begin<'a> {
+    /// A sign-in at this provider for this interaction.
+    pub(super) const fn at(provider: &'a ProviderId, interaction: Option<&'a InteractionId>) -> Self {
+        Self { provider, interaction, hint: None, anew: false }
+    }
+
+    /// The path below the issuer's.
+    pub(super) fn path(&self) -> String {
+        let parameters = [
+            ("interaction", self.interaction.map(InteractionId::as_str)),
+            ("login_hint", self.hint),
+            ("prompt", self.anew.then_some("login")),
+        ];
+        with_query(&format!("/login/{}", self.provider), &parameters)
+    }
 }
 
 /// A path with those of the parameters that have a value.
@@ -148,12 +169,15 @@ pub(super) async fn begin(
         return Err(PageError::too_many());
     }
     app.limits.begun.count(origin.ip, now);
-    let typed = params.get("login_hint");
-    let asked = Asked::of(interaction.as_ref().map(|found| &*found.request), typed, provider);
-    let interaction_id = interaction.map(|interaction| interaction.id);
-    let again = path(&provider.id, interaction_id.as_ref(), typed);
+    let begin = Begin {
+        provider: &provider.id,
+        interaction: interaction.as_ref().map(|interaction| &interaction.id),
+        hint: params.get("login_hint"),
+        anew: params.get("prompt") == Some("login"),
+    };
+    let asked = Asked::of(interaction.as_ref().map(|found| &*found.request), &begin, provider);
     let reached = app.federation.reach(provider, &app.upstream, &app.clock).await;
-    let reached = reached.map_err(|error| SignInError::from(error).page(provider, again))?;
+    let reached = reached.map_err(|error| SignInError::from(error).page(provider, begin))?;
 
     let state = Zeroizing::new(app.entropy.token());
     let pending = Pending {
@@ -167,7 +191,7 @@ pub(super) async fn begin(
         state_hash: TokenHash::of(&state),
         provider: provider.id.clone(),
         browser_hash: session.browser_hash(),
-        interaction_id,
+        interaction_id: begin.interaction.cloned(),
         sealed: Some(app.sealer.seal(&app.entropy, &seal_context(&provider.id, &state), &sealed)),
         created_at: now,
         expires_at: now.plus(app.config.lifetimes.upstream_state),
@@ -205,7 +229,7 @@ fn authorization_url(
         request = request.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
     }
     let ours = [
-        ("prompt", asked.anew.then(|| "login".to_owned())),
+        ("prompt", asked.anew.then(|| provider.prompt_login.clone())),
         ("max_age", asked.max_age.map(|age| age.to_string())),
         ("login_hint", asked.login_hint.clone()),
     ];
@@ -294,20 +318,25 @@ mod tests {
     #[test]
     fn the_stricter_age_holds() {
         let mut provider = provider();
-        assert_eq!(Asked::of(None, None, &provider), Asked::default());
+        let id = provider.id.clone();
+        let begin = Begin::at(&id, None);
+        assert_eq!(Asked::of(None, &begin, &provider), Asked::default());
         provider.max_age = Some(Duration::from_secs(3600));
-        assert_eq!(Asked::of(None, None, &provider).max_age, Some(3600));
-        assert_eq!(Asked::of(None, Some(&"a".repeat(321)), &provider).login_hint, None);
+        assert_eq!(Asked::of(None, &begin, &provider).max_age, Some(3600));
+        let endless = "a".repeat(321);
+        assert_eq!(Asked::of(None, &Begin { hint: Some(&endless), ..begin }, &provider).login_hint, None);
+        assert!(Asked::of(None, &Begin { anew: true, ..begin }, &provider).anew);
     }
 
     #[test]
     fn paths_carry_only_what_is_known() {
         let provider = provider();
         let interaction = InteractionId::parse("01938f5e-8c00-7000-8000-000000000000");
-        assert_eq!(path(&provider.id, None, None), "/login/acme");
+        assert_eq!(Begin::at(&provider.id, None).path(), "/login/acme");
+        let hint = Some("a+b@acme.com");
         assert_eq!(
-            path(&provider.id, interaction.as_ref(), Some("a+b@acme.com")),
-            "/login/acme?interaction=01938f5e-8c00-7000-8000-000000000000&login_hint=a%2Bb%40acme.com"
+            Begin { hint, anew: true, ..Begin::at(&provider.id, interaction.as_ref()) }.path(),
+            "/login/acme?interaction=01938f5e-8c00-7000-8000-000000000000&login_hint=a%2Bb%40acme.com&prompt=login"
         );
     }
 }

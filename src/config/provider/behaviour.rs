@@ -15,6 +15,7 @@ use crate::config::{
 pub(in crate::config) struct Behaviour {
     pub(in crate::config) scopes: Vec<String>,
     pub(in crate::config) pkce: bool,
+    pub(in crate::config) prompt_login: String,
     pub(in crate::config) response_iss: ResponseIss,
     pub(in crate::config) id_token_algs: Vec<IdTokenAlg>,
     pub(in crate::config) userinfo: Userinfo,
@@ -37,6 +38,7 @@ impl Behaviour {
         Self {
             scopes: ["openid", "profile", "email"].map(str::to_owned).into(),
             pkce: true,
+            prompt_login: "login".to_owned(),
             response_iss: ResponseIss::WhenAnnounced,
             id_token_algs: vec![IdTokenAlg::Rs256],
             userinfo: Userinfo::WhenMissing,
@@ -65,6 +67,7 @@ impl Behaviour {
         Self {
             scopes,
             pkce: section.flag("pkce").unwrap_or(default.pkce),
+            prompt_login: section.optional("prompt_login", prompt).unwrap_or(default.prompt_login),
             response_iss: section
                 .optional("response_iss", one_of(&RESPONSE_ISS))
                 .unwrap_or(default.response_iss),
@@ -80,6 +83,14 @@ impl Behaviour {
 
 fn scope(written: String) -> Result<String, Wrong> {
     crate::oauth::scope::Scope::try_from(written).map(String::from).map_err(Wrong::from)
+}
+
+/// Space-separated values of `prompt` (OIDC Core §3.1.2.1). `none` would show nothing to anybody.
+fn prompt(written: String) -> Result<String, Wrong> {
+    if written.split(' ').any(|value| value == "none") {
+        return Err("cannot hold none: it is sent where the person shall be asked".into());
+    }
+    text(written)
 }
 
 fn algorithm(written: String) -> Result<IdTokenAlg, Wrong> {

@@ -40,6 +40,8 @@ pub struct Provider {
     pub authorize_params: IndexMap<String, String>,
     /// Whether PKCE S256 is sent.
     pub pkce: bool,
+    /// The `prompt` at which it asks the person again, and does not just let her last sign-in stand.
+    pub prompt_login: String,
     /// How old the upstream sign-in may be: sent as `max_age`, checked by `auth_time` (OIDC Core §3.1.2.1).
     pub max_age: Option<Duration>,
     /// What is made of `iss` in the authorization response.

@@ -27,7 +27,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The keys that every provider has; a preset's parameters are named otherwise.
-pub(in crate::config) const RESERVED_KEYS: [&str; 22] = [
+pub(in crate::config) const RESERVED_KEYS: [&str; 23] = [
     "assertion_audience",
     "authorize_params",
     "claims",
@@ -46,6 +46,7 @@ pub(in crate::config) const RESERVED_KEYS: [&str; 22] = [
     "private_key",
     "private_key_alg",
     "private_key_id",
+    "prompt_login",
     "response_iss",
     "scopes",
     "sign_in",
@@ -103,6 +104,7 @@ impl Provider {
             scopes: behaviour.scopes,
             authorize_params,
             pkce: behaviour.pkce,
+            prompt_login: behaviour.prompt_login,
             max_age,
             response_iss: behaviour.response_iss,
             id_token_algs: behaviour.id_token_algs,

@@ -220,6 +220,10 @@ fn client_authentication(#[case] text: &str, #[case] expected: &[&str]) {
     &["c.yaml:2:120: providers.corp.pkce: must be true or false"]
 )]
 #[case(
+    "prompt_login: none",
+    &["c.yaml:2:128: providers.corp.prompt_login: cannot hold none: it is sent where the person shall be asked"]
+)]
+#[case(
     "leeway: 10m",
     &["c.yaml:2:122: providers.corp.leeway: must be between 0s and 5m"]
 )]
