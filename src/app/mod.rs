@@ -85,7 +85,11 @@ impl App {
         let issuer = &config.server.issuer;
         Ok(Arc::new(Self {
             upstream: Upstream::new(issuer)?,
-            documents: DocumentCache::new(Guarded::new(issuer)?, config.registration.documents.clone()),
+            documents: DocumentCache::new(
+                Guarded::new(issuer)?,
+                config.registration.documents.clone(),
+                issuer.is_loopback(),
+            ),
             federation: Federation::new(&config),
             limits: Limits::default(),
             config,

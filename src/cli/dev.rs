@@ -38,7 +38,7 @@ const KEY_FILE: &str = "encryption.key";
 
 /// Arguments of `chancery dev`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Play the whole journey, print each request and answer, and exit
     #[arg(long)]
     walk: bool,
@@ -51,7 +51,7 @@ pub struct Args {
 }
 
 /// Runs until Ctrl-C, or until the walk is over.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let level = if args.verbose { "info" } else { "error" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));

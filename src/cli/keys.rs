@@ -16,7 +16,7 @@ use crate::{
 
 /// Arguments of `chancery keys`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -39,7 +39,7 @@ struct Database {
 }
 
 /// Runs the subcommand.
-pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Generate => {
             let key = Zeroizing::new(Entropy::System.bytes::<32>());

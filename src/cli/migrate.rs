@@ -9,14 +9,14 @@ use crate::{
 
 /// Arguments of `chancery migrate`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", env = "CHANCERY_CONFIG")]
     config: PathBuf,
 }
 
 /// Migrates and says so.
-pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.config, &Environment::capture())?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let db = Db::open(&config.database.url).await?;

@@ -19,14 +19,14 @@ use crate::{
 
 /// Arguments of `chancery serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", env = "CHANCERY_CONFIG")]
     config: PathBuf,
 }
 
 /// Runs the server until it is told to stop.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     log_to_stderr();
     let config = Config::load(&args.config, &Environment::capture())?;
     tokio::runtime::Runtime::new()?.block_on(async {
@@ -58,7 +58,7 @@ async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves both ports and does the background work until `stop`; then drains and closes the database.
-pub async fn run_until_stopped(
+pub(super) async fn run_until_stopped(
     app: Arc<App>,
     public: TcpListener,
     admin: Option<TcpListener>,
@@ -105,7 +105,7 @@ async fn reload_keys(app: Arc<App>) {
 }
 
 /// A token that is cancelled by the first SIGTERM or Ctrl-C; a second one ends the process at once.
-pub fn stop_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn stop_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,32 +1,341 @@
-//! stub
+//! Clients that are known by a metadata document (draft-ietf-oauth-client-id-metadata-document): the `client_id` is the
+//! address of the document, and whoever controls that address is the client.
+//!
+//! Anybody can name any address, so the fetch goes through the guarded client, the document is small, and nothing that
+//! went wrong is remembered. A valid document is cached as long as its server says, within bounds of ours.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use oauth2::{HttpResponse, http::header};
+use serde::Deserialize;
+use url::Url;
+
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::registration::Documents,
     ids::ClientId,
-    net::Guarded,
-    oauth::{grant_type::GrantType, redirect_uri::RedirectUri},
+    net::{self, Guarded, NetError},
+    oauth::{
+        grant_type::{ClientAuthMethod, GrantType},
+        redirect_uri::RedirectUri,
+    },
 };
-pub struct DocumentCache;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct DocumentError;
-impl DocumentError {
-    pub fn is_transient(&self) -> bool {
-        true
-    }
-}
-pub struct D {
+
+/// The size that the draft recommends as a limit (§6.6); real documents hold about one KB.
+const MAX_DOCUMENT_BYTES: usize = 5 * 1024;
+/// A document is kept at least this long, so that nobody has us fetch one at every request.
+const MIN_FRESH: Duration = Duration::from_secs(5 * 60);
+/// And at most this long, so that a client that changed its addresses is not locked out for longer.
+const MAX_FRESH: Duration = Duration::from_secs(24 * 3600);
+/// Documents in memory; a real installation sees some dozens.
+const MAX_CACHED: u64 = 1_000;
+/// Redirect URIs in one document; real ones list up to ten.
+const MAX_REDIRECT_URIS: usize = 50;
+/// The longest name; consent pages show no more.
+const MAX_NAME_CHARS: usize = 100;
+
+/// A client as its document describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentClient {
+    /// The name that the document gives.
     pub name: Option<String>,
+    /// The host that answers for the client's identity.
     pub host: String,
+    /// Whether the operator vouches for the host.
     pub assured: bool,
+    /// Where answers may go.
     pub redirect_uris: Vec<RedirectUri>,
+    /// What it may ask the token endpoint for.
     pub grant_types: Vec<GrantType>,
 }
-impl DocumentCache {
-    pub fn new(_: Guarded, _: Documents) -> Self {
-        Self
+
+/// Why a document cannot be used. The texts end the sentence "Its description of itself could not be used: …".
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The `client_id` is no address that a document may have.
+    #[error("its address is not one that a description may have")]
+    Address,
+    /// The operator does not admit documents of this host.
+    #[error("descriptions from {0} are not accepted here")]
+    Host(String),
+    /// The document could not be had.
+    #[error("its server {0}")]
+    Fetch(#[from] NetError),
+    /// The answer is not of a JSON type.
+    #[error("its server answered with something that is not JSON")]
+    ContentType,
+    /// The answer is not a JSON object with the members that a document has.
+    #[error("it is not a client metadata document")]
+    Form(#[source] serde_json::Error),
+    /// The document is about another client.
+    #[error("it describes another application")]
+    OtherClient,
+    /// A redirect URI may not be used.
+    #[error("it names an address to return to that may not be used: {0}")]
+    RedirectUri(&'static str),
+    /// There is no redirect URI, or there are too many.
+    #[error("it must name between one and {MAX_REDIRECT_URIS} addresses to return to")]
+    RedirectUriCount,
+    /// The document holds a secret, or the client would prove itself by one: everybody can read it.
+    #[error("it holds a secret, which a public description cannot")]
+    Secret,
+    /// The client would prove itself in a way that is not served.
+    #[error("it proves itself in a way that is not supported here")]
+    AuthMethod,
+}
+
+impl DocumentError {
+    /// Whether the same request may well succeed a little later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Fetch(error) if error.is_transient())
     }
-    pub async fn get(&self, _: &ClientId, _: &Clock) -> Result<std::sync::Arc<D>, DocumentError> {
-        Err(DocumentError)
+}
+
+/// The members of a document that we honour.
+#[derive(Debug, Deserialize)]
+struct Document {
+    client_id: String,
+    client_name: Option<String>,
+    #[serde(default)]
+    redirect_uris: Vec<String>,
+    grant_types: Option<Vec<String>>,
+    token_endpoint_auth_method: Option<String>,
+    client_secret: Option<serde_json::Value>,
+    client_secret_expires_at: Option<serde_json::Value>,
+}
+
+/// Documents, fetched once for many requests.
+pub struct DocumentCache {
+    guarded: Guarded,
+    policy: Documents,
+    plain_loopback: bool,
+    cache: Cache<ClientId, Arc<Cached>>,
+}
+
+struct Cached {
+    client: Arc<DocumentClient>,
+    fresh_until: Timestamp,
+}
+
+impl DocumentCache {
+    /// An empty cache. `plain_loopback`: our own issuer is loopback, so documents on this machine may be fetched.
+    pub fn new(guarded: Guarded, policy: Documents, plain_loopback: bool) -> Self {
+        Self { guarded, policy, plain_loopback, cache: Cache::new(MAX_CACHED) }
+    }
+
+    /// The client whose document is at `id`.
+    pub async fn get(&self, id: &ClientId, clock: &Clock) -> Result<Arc<DocumentClient>, Arc<DocumentError>> {
+        if let Some(cached) = self.cache.get(id).await {
+            if clock.now() < cached.fresh_until {
+                return Ok(Arc::clone(&cached.client));
+            }
+            self.cache.invalidate(id).await;
+        }
+        let cached = self.cache.try_get_with(id.clone(), self.fetch(id, clock)).await?;
+        Ok(Arc::clone(&cached.client))
+    }
+
+    async fn fetch(&self, id: &ClientId, clock: &Clock) -> Result<Arc<Cached>, DocumentError> {
+        let (url, host) = address(id, self.plain_loopback).ok_or(DocumentError::Address)?;
+        if !self.policy.admits(&host) {
+            return Err(DocumentError::Host(host));
+        }
+        let answer = self.guarded.get(&url, MAX_DOCUMENT_BYTES).await?;
+        if !is_json(&answer) {
+            return Err(DocumentError::ContentType);
+        }
+        let document = serde_json::from_slice(answer.body()).map_err(DocumentError::Form)?;
+        let assured = self.policy.names(&host);
+        let client = Arc::new(client_of(document, id, host, assured)?);
+        Ok(Arc::new(Cached {
+            client,
+            fresh_until: clock.now().plus(net::lifetime(answer.headers(), MIN_FRESH..=MAX_FRESH)),
+        }))
+    }
+}
+
+/// The address in a `client_id` and its host, if a document may be there: written canonically (so that dot segments,
+/// also encoded ones, default ports and other spellings of one address are out), without user name and fragment.
+fn address(id: &ClientId, plain_loopback: bool) -> Option<(Url, String)> {
+    let url = Url::parse(id.as_str()).ok()?;
+    let scheme = url.scheme() == "https" || (plain_loopback && url.scheme() == "http");
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let host = url.host_str()?.to_owned();
+    (scheme && plain && url.as_str() == id.as_str()).then_some((url, host))
+}
+
+fn is_json(answer: &HttpResponse) -> bool {
+    let content_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence =
+        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/").unwrap_or_default();
+    subtype == "json" || subtype.ends_with("+json")
+}
+
+fn client_of(
+    document: Document,
+    id: &ClientId,
+    host: String,
+    assured: bool,
+) -> Result<DocumentClient, DocumentError> {
+    if document.client_id != id.as_str() {
+        return Err(DocumentError::OtherClient);
+    }
+    if document.client_secret.is_some() || document.client_secret_expires_at.is_some() {
+        return Err(DocumentError::Secret);
+    }
+    match document.token_endpoint_auth_method.as_deref().map(ClientAuthMethod::parse) {
+        None | Some(Some(ClientAuthMethod::None)) => {}
+        Some(Some(ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost)) => {
+            return Err(DocumentError::Secret);
+        }
+        Some(None) => return Err(DocumentError::AuthMethod),
+    }
+    if !(1..=MAX_REDIRECT_URIS).contains(&document.redirect_uris.len()) {
+        return Err(DocumentError::RedirectUriCount);
+    }
+    let redirect_uris =
+        document.redirect_uris.into_iter().map(RedirectUri::try_from).collect::<Result<_, _>>();
+    let asked =
+        document.grant_types.unwrap_or_else(|| vec![GrantType::AuthorizationCode.as_str().to_owned()]);
+    Ok(DocumentClient {
+        name: document
+            .client_name
+            .map(|name| name.trim().chars().take(MAX_NAME_CHARS).collect::<String>())
+            .filter(|name| !name.is_empty()),
+        host,
+        assured,
+        redirect_uris: redirect_uris.map_err(DocumentError::RedirectUri)?,
+        grant_types: GrantType::ALL
+            .into_iter()
+            .filter(|grant| asked.iter().any(|name| name == grant.as_str()))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
+
+    use super::*;
+    use crate::{config::registration::HostPattern, oauth::issuer::Issuer};
+
+    fn id(text: &str) -> ClientId {
+        ClientId::try_from(text.to_owned()).unwrap()
+    }
+
+    #[rstest]
+    #[case("https://app.example/client.json", true)]
+    #[case("https://app.example:8443/c?v=1", true)]
+    #[case("https://app.example/", true)]
+    #[case("https://app.example", false)]
+    #[case("http://app.example/c", false)]
+    #[case("HTTPS://app.example/c", false)]
+    #[case("https://APP.example/c", false)]
+    #[case("https://app.example:443/c", false)]
+    #[case("https://app.example/a/../c", false)]
+    #[case("https://app.example/a/%2e%2e/c", false)]
+    #[case("https://app.example/./c", false)]
+    #[case("https://app.example/c#x", false)]
+    #[case("https://u@app.example/c", false)]
+    #[case("https://app.example\\c", false)]
+    #[case("https://127.1/c", false)]
+    fn an_address_is_written_in_one_way(#[case] text: &str, #[case] accepted: bool) {
+        assert_eq!(address(&id(text), false).is_some(), accepted);
+    }
+
+    /// A server with one document, and a cache that may ask it.
+    async fn serving(answer: ResponseTemplate) -> (MockServer, DocumentCache, ClientId) {
+        let server = MockServer::start().await;
+        Mock::given(method("GET")).respond_with(answer).mount(&server).await;
+        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
+        let policy = Documents { allow_hosts: vec![HostPattern::Any] };
+        let cache = DocumentCache::new(Guarded::new(&issuer).unwrap(), policy, true);
+        let client = id(&format!("{}/client.json", server.uri()));
+        (server, cache, client)
+    }
+
+    fn json_answer(body: &Value) -> ResponseTemplate {
+        ResponseTemplate::new(200).set_body_json(body)
+    }
+
+    #[tokio::test]
+    async fn a_document_becomes_a_client_and_is_fetched_once_while_fresh() {
+        let clock = Clock::manual(Timestamp::from_secs(0));
+        let server = MockServer::start().await;
+        let address = format!("{}/client.json", server.uri());
+        let document = json!({ "client_id": address, "client_name": " Agent ", "redirect_uris": ["http://localhost/cb"],
+            "grant_types": ["authorization_code", "refresh_token", "urn:x"], "unknown": { "a": 1 } });
+        let answer = json_answer(&document).insert_header("cache-control", "public, max-age=600");
+        Mock::given(method("GET")).respond_with(answer).mount(&server).await;
+        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
+        let policy = Documents { allow_hosts: vec![HostPattern::Any] };
+        let cache = DocumentCache::new(Guarded::new(&issuer).unwrap(), policy, true);
+
+        let client = cache.get(&id(&address), &clock).await.unwrap();
+        assert_eq!(client.name.as_deref(), Some("Agent"));
+        assert_eq!(client.grant_types, [GrantType::AuthorizationCode, GrantType::RefreshToken]);
+        assert!(!client.assured, "a wildcard vouches for nobody");
+        clock.advance(Duration::from_secs(599));
+        cache.get(&id(&address), &clock).await.unwrap();
+        assert_eq!(server.received_requests().await.unwrap().len(), 1);
+        clock.advance(Duration::from_secs(1));
+        cache.get(&id(&address), &clock).await.unwrap();
+        assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    }
+
+    #[rstest]
+    #[case::another_client(json!({ "client_id": "https://other.example/c" }))]
+    #[case::a_secret(json!({ "client_secret": "x" }))]
+    #[case::a_secrets_date(json!({ "client_secret_expires_at": 0 }))]
+    #[case::shared_secret_method(json!({ "token_endpoint_auth_method": "client_secret_basic" }))]
+    #[case::unknown_method(json!({ "token_endpoint_auth_method": "tls_client_auth" }))]
+    #[case::no_redirect(json!({ "redirect_uris": [] }))]
+    #[case::script(json!({ "redirect_uris": ["https://a.example/cb", "javascript:alert(1)"] }))]
+    #[case::many(json!({ "redirect_uris": vec!["https://a.example/cb"; 51] }))]
+    #[case::wrong_type(json!({ "redirect_uris": "https://a.example/cb" }))]
+    #[tokio::test]
+    async fn a_wrong_document_is_refused_and_not_remembered(#[case] change: Value) {
+        let server = MockServer::start().await;
+        let address = format!("{}/client.json", server.uri());
+        let mut document =
+            json!({ "client_id": address, "client_name": "A", "redirect_uris": ["https://a.example/cb"] });
+        for (name, value) in change.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        Mock::given(method("GET")).respond_with(json_answer(&document)).mount(&server).await;
+        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
+        let policy = Documents { allow_hosts: vec![HostPattern::Any] };
+        let cache = DocumentCache::new(Guarded::new(&issuer).unwrap(), policy, true);
+        for _ in 0..2 {
+            assert!(cache.get(&id(&address), &Clock::System).await.is_err());
+        }
+        assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    }
+
+    #[rstest]
+    #[case::not_json(ResponseTemplate::new(200).set_body_raw("{}", "text/html"))]
+    #[case::no_object(json_answer(&json!([1])))]
+    #[case::error(ResponseTemplate::new(404))]
+    #[case::created(ResponseTemplate::new(201).set_body_json(json!({})))]
+    #[case::redirect(ResponseTemplate::new(302).insert_header("location", "/other"))]
+    #[case::large(json_answer(&json!({ "x": "y".repeat(MAX_DOCUMENT_BYTES) })))]
+    #[tokio::test]
+    async fn an_answer_that_is_no_document_is_refused(#[case] answer: ResponseTemplate) {
+        let (_server, cache, client) = serving(answer).await;
+        assert!(cache.get(&client, &Clock::System).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_admitted_is_not_asked() {
+        let (server, mut cache, client) = serving(ResponseTemplate::new(500)).await;
+        cache.policy =
+            Documents { allow_hosts: vec![HostPattern::try_from("claude.ai".to_owned()).unwrap()] };
+        let error = cache.get(&client, &Clock::System).await.unwrap_err();
+        assert!(matches!(*error, DocumentError::Host(_)));
+        assert!(server.received_requests().await.unwrap().is_empty());
     }
 }

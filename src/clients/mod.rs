@@ -84,7 +84,7 @@ pub enum ClientError {
     Unknown,
     /// Its metadata document could not be had or is not valid.
     #[error("metadata document: {0}")]
-    Document(#[from] DocumentError),
+    Document(#[from] Arc<DocumentError>),
     /// The database did not answer.
     #[error("store: {0}")]
     Store(#[from] StoreError),

@@ -57,9 +57,13 @@ impl Drop for Target {
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir_in("target").unwrap();
-    println!("{:<28} {:>10} {:>10} {:>10} {:>10} {:>10}", "", "codes/s", "refresh/s", "p99 ms", "idle MiB", "after MiB");
+    println!(
+        "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "", "codes/s", "refresh/s", "p99 ms", "idle MiB", "after MiB"
+    );
     let stop = CancellationToken::new();
-    let sqlite = format!("sqlite://{}", std::path::absolute(folder.path().join("bench.db")).unwrap().display());
+    let sqlite =
+        format!("sqlite://{}", std::path::absolute(folder.path().join("bench.db")).unwrap().display());
     measure(chancery("chancery, SQLite", &sqlite, folder.path(), &stop).await, "/").await;
     #[expect(clippy::disallowed_methods, reason = "where the server is, only the environment knows")]
     if let Ok(url) = std::env::var("CHANCERY_BENCH_POSTGRES") {
@@ -110,7 +114,13 @@ lifetimes: {{ code: 10m }}
     while !ready(&format!("{issuer}/readyz")).await {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Target { name, authorize: format!("{issuer}/oauth/authorize"), token: format!("{issuer}/oauth/token"), process, _stdin: None }
+    Target {
+        name,
+        authorize: format!("{issuer}/oauth/authorize"),
+        token: format!("{issuer}/oauth/token"),
+        process,
+        _stdin: None,
+    }
 }
 
 async fn ready(url: &str) -> bool {
@@ -143,7 +153,13 @@ fn peer() -> Target {
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
     let issuer = ready["issuer"].as_str().unwrap().to_owned();
-    Target { name: "oidc-provider, in memory", authorize: format!("{issuer}/auth"), token: format!("{issuer}/token"), process, _stdin: stdin }
+    Target {
+        name: "oidc-provider, in memory",
+        authorize: format!("{issuer}/auth"),
+        token: format!("{issuer}/token"),
+        process,
+        _stdin: stdin,
+    }
 }
 
 async fn measure(target: Target, form: &str) {
@@ -193,7 +209,8 @@ async fn sign_in(browser: &Browser, authorize: &str, verifier: &str, form: &str)
             return;
         }
         let found = page.find_form("/interaction").unwrap_or_else(|| page.form(form));
-        let filled = found.set("user", "ada").set("login", "ada").set("password", "x").set("decision", "allow");
+        let filled =
+            found.set("user", "ada").set("login", "ada").set("password", "x").set("decision", "allow");
         page = browser.submit_until(&filled, REDIRECT_URI).await;
     }
     panic!("not signed in at {authorize}: {} {}", page.url, page.text());
@@ -227,7 +244,11 @@ async fn obtain_codes(browser: &Browser, authorize: &str, verifier: &str) -> Vec
 }
 
 /// Refreshes chains of tokens, one for each client, for as long as a run takes.
-async fn refresh_all(http: &reqwest::Client, target: &Arc<Target>, tokens: Vec<String>) -> (usize, Vec<Duration>) {
+async fn refresh_all(
+    http: &reqwest::Client,
+    target: &Arc<Target>,
+    tokens: Vec<String>,
+) -> (usize, Vec<Duration>) {
     let until = Instant::now() + REFRESHING;
     let chains = tokens.into_iter().take(CLIENTS).map(|mut token| {
         let (http, target) = (http.clone(), Arc::clone(target));
@@ -235,7 +256,8 @@ async fn refresh_all(http: &reqwest::Client, target: &Arc<Target>, tokens: Vec<S
             let mut latencies = Vec::new();
             while Instant::now() < until {
                 let began = Instant::now();
-                let form = [("grant_type", "refresh_token"), ("client_id", "bench"), ("refresh_token", &token)];
+                let form =
+                    [("grant_type", "refresh_token"), ("client_id", "bench"), ("refresh_token", &token)];
                 token = refresh_token_of(http.post(&target.token).form(&form).send().await.unwrap()).await;
                 latencies.push(began.elapsed());
             }
