@@ -78,21 +78,35 @@ pub(super) async fn finish(
         };
     }
 
-    match sign_in(&app, provider, &login, (state, &params), deadline).await {
-        Ok(identity) => {
-            enter(&app, provider, &login, &identity, (&mut session, &origin), again).await?;
-            Ok(see_other(&app.path(&target)))
-        }
+    let came = async {
+        let identity = sign_in(&app, provider, &login, (state, &params), deadline).await?;
+        enter(&app, provider, &login, &identity, (&mut session, &origin)).await
+    };
+    match came.await {
+        Ok(()) => Ok(see_other(&app.path(&target))),
         Err(Stopped::Page(page)) => Err(*page),
         Err(Stopped::Refused(error)) => {
-            if let Some(code) = error.code() {
-                let event =
-                    Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
-                app.record_alone(&event).await?;
-            }
+            record(&app, provider, &error, &origin).await?;
             Err(error.page(provider, again))
         }
     }
+}
+
+/// Records that somebody was refused, unless it happens to one address so often that the record would drown in it.
+async fn record(
+    app: &App,
+    provider: &Provider,
+    error: &SignInError,
+    origin: &Origin,
+) -> Result<(), PageError> {
+    let now = app.clock.now();
+    let Some(code) = error.code().filter(|_| app.limits.recorded_refusals.admits(&origin.ip, now)) else {
+        return Ok(());
+    };
+    app.limits.recorded_refusals.count(origin.ip, now);
+    let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
+    let event = if let SignInError::Disabled(user) = error { event.user(user) } else { event };
+    Ok(app.record_alone(&event).await?)
 }
 
 /// Why the way back ends early.
@@ -181,21 +195,14 @@ async fn enter(
     login: &Login,
     identity: &VerifiedIdentity,
     (session, origin): (&mut BrowserSession, &Origin),
-    again: Begin<'_>,
-) -> Result<(), PageError> {
+) -> Result<(), Stopped> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let resolved = match users::resolve(&mut tx, identity, (&app.clock, &app.entropy)).await {
-        Ok(resolved) => resolved,
-        Err(ResolveError::Store(error)) => return Err(error.into()),
-        Err(ResolveError::Disabled(user)) => {
-            drop(tx);
-            let error = SignInError::Disabled;
-            let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).user(&user);
-            app.record_alone(&event.reason("user_disabled")).await?;
-            return Err(error.page(provider, again));
-        }
-    };
+    let resolved = users::resolve(&mut tx, identity, (&app.clock, &app.entropy)).await;
+    let resolved = resolved.map_err(|error| match error {
+        ResolveError::Store(error) => error.into(),
+        ResolveError::Disabled(user) => Stopped::Refused(SignInError::Disabled(user)),
+    })?;
     let opened = session
         .open(
             &mut tx,
@@ -217,7 +224,7 @@ async fn enter(
     let event = Event::new(Kind::SignIn, &origin.recorded).user(&resolved.user_id).provider(&provider.id);
     app.record(&mut tx, &event.detail("new_user", resolved.is_new)).await?;
     tx.commit().await?;
-    session.adopt(opened).await
+    Ok(session.adopt(opened).await?)
 }
 
 /// When the person proved herself, as our clock saw it: a proof that the provider dates within its leeway of this

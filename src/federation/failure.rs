@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::provider::Provider,
+    ids::UserId,
     jose::{JwksError, VerifyError},
     net::NetError,
     web::error::{Fault, PageError},
@@ -48,8 +49,8 @@ pub(super) enum SignInError {
     #[error("let somebody in whom an entry rule keeps out: {0}")]
     Entry(#[from] EntryRefusal),
     /// The operator shut the person out.
-    #[error("let somebody in whom the operator has disabled")]
-    Disabled,
+    #[error("let in the user {0}, whom the operator has disabled")]
+    Disabled(UserId),
 }
 
 impl From<VerifyError> for SignInError {
@@ -80,7 +81,7 @@ impl SignInError {
     pub(super) fn code(&self) -> Option<&'static str> {
         match (self, self.meaning()) {
             (Self::Entry(refusal), _) => Some(refusal.code()),
-            (Self::Disabled, _) => Some("user_disabled"),
+            (Self::Disabled(_), _) => Some("user_disabled"),
             (_, Some(Meaning::Untrustworthy)) => Some("provider_untrustworthy"),
             (_, Some(Meaning::Declined)) => Some("provider_declined"),
             (_, Some(Meaning::TooOld)) => Some("authentication_too_old"),
@@ -121,7 +122,7 @@ impl SignInError {
             | Self::Token(_)
             | Self::Userinfo(UserinfoError::Token | UserinfoError::Subject)
             | Self::NoSubject(_) => Untrustworthy,
-            Self::Entry(_) | Self::Disabled => return None,
+            Self::Entry(_) | Self::Disabled(_) => return None,
         })
     }
 
