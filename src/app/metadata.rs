@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    config::{Config, registration::DynamicRegistration, resource::Resource},
+    config::{Config, client::ASSERTION_ALGS, registration::DynamicRegistration, resource::Resource},
     oauth::{
         grant_type::{ClientAuthMethod, GrantType},
         scope::Scope,
@@ -78,6 +78,7 @@ fn document(config: &Config) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS.map(|(name, _)| name),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "client_id_metadata_document_supported": !config.registration.documents.allow_hosts.is_empty(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     audit::{self, Event},
-    clients::document::DocumentCache,
+    clients::{assertion::PublishedKeys, document::DocumentCache},
     clock::Clock,
     config::Config,
     entropy::Entropy,
@@ -37,6 +37,8 @@ pub struct App {
     pub upstream: Upstream,
     /// Clients' metadata documents.
     pub documents: DocumentCache,
+    /// The keys that clients publish.
+    pub client_keys: PublishedKeys,
     /// What we know of the providers at run time.
     pub federation: Federation,
     /// Counts of what strangers do.
@@ -83,10 +85,12 @@ impl App {
         seal::prove_keys(&db, &sealer, &clock, &entropy).await?;
         let keys = KeyRing::load_or_create(&db, &sealer, &clock, &entropy).await?;
         let issuer = &config.server.issuer;
+        let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
         Ok(Arc::new(Self {
-            upstream: Upstream::new(issuer)?,
+            client_keys: PublishedKeys::new(upstream.clone(), guarded.clone(), clock.clone()),
+            upstream,
             documents: DocumentCache::new(
-                Guarded::new(issuer)?,
+                guarded,
                 config.registration.documents.clone(),
                 issuer.is_loopback(),
             ),

@@ -6,6 +6,7 @@ use crate::{
     clock::Clock,
     config::{
         Config,
+        client::ClientProof,
         database::DatabaseUrl,
         environment::Environment,
         provider::{EntryRules, IssuerRule, Provider, Requirements},
@@ -101,10 +102,17 @@ fn summary(config: &Config, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "\nclients")?;
     }
     for client in config.clients.values() {
-        let kind = if client.secret.is_some() { "confidential" } else { "public" };
+        let kind = match &client.proof {
+            ClientProof::None => "public",
+            ClientProof::Secret(_) => "confidential, by secret",
+            ClientProof::Keys(_) => "confidential, by key",
+        };
         let serves =
             client.serves.as_ref().map(|resource| format!(", serves {resource}")).unwrap_or_default();
         writeln!(out, "  {} ({kind}{serves})", client.id)?;
+        for (resource, scopes) in &client.resources {
+            writeln!(out, "    for itself    {scopes} at {resource}")?;
+        }
     }
     let dynamic = match &config.registration.dynamic {
         DynamicRegistration::KnownClients => "known clients and programs on loopback",
@@ -181,6 +189,10 @@ resources:
     scopes: { read: { description: Read, default: true }, write: { description: Write } }
 clients:
   server: { secret: hunter2-hunter2-hunter2, serves: tickets }
+  nightly:
+    jwks_uri: https://reports.acme.com/jwks.json
+    grant_types: [client_credentials]
+    resources: { tickets: [read, write] }
 registration: { dynamic: token, token: hunter2-hunter2-hunter2, documents: { allow_hosts: [] } }
 ",
         );
@@ -203,7 +215,9 @@ resources
     scopes        read (default), write
 
 clients
-  server (confidential, serves tickets)
+  server (confidential, by secret, serves tickets)
+  nightly (confidential, by key)
+    for itself    read write at tickets
 
 registration  holders of the token; metadata documents from nowhere
 ";

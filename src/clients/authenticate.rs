@@ -1,4 +1,5 @@
-//! Client authentication at the token endpoint (OAuth 2.1 §2.4): none, post, and Basic in both encodings.
+//! Client authentication at the token endpoint (OAuth 2.1 §2.4): none, post, Basic in both encodings, and by a signed
+//! assertion.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -8,30 +9,49 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     app::App,
-    clients::{self, Client, ClientError, Credential},
+    clients::{
+        self, Client, ClientError, Credential,
+        assertion::{self, Presented},
+    },
     ids::ClientId,
     oauth::{error::ErrorCode, params::Params},
     secret::{Secret, TokenHash},
+    store::replays::OneTime,
     web::error::ApiError,
 };
 
 /// A client that proved who it is; for a public client, that it named itself.
 #[derive(Debug)]
-pub struct Authenticated(Client);
+pub struct Authenticated {
+    client: Client,
+    one_time: Option<OneTime>,
+}
 
 impl Authenticated {
     /// The client.
     pub const fn client(&self) -> &Client {
-        &self.0
+        &self.client
+    }
+
+    /// What it proved itself with, where that counts once and is still to be spent.
+    pub const fn one_time(&self) -> Option<&OneTime> {
+        self.one_time.as_ref()
     }
 }
 
 /// What a request says about its client.
 #[derive(Debug)]
-struct Claim {
+struct Claim<'p> {
     id: ClientId,
-    secret: Option<Secret>,
+    proof: Proof<'p>,
     basic: bool,
+}
+
+#[derive(Debug)]
+enum Proof<'p> {
+    None,
+    Secret(Secret),
+    Assertion(Presented<'p>),
 }
 
 /// Finds out which client sent the request and has it prove itself.
@@ -48,7 +68,7 @@ pub async fn authenticate(
             return Err(ApiError::too_many_requests());
         }
         match prove(app, claim).await {
-            Ok(client) => return Ok(Authenticated(client)),
+            Ok(proven) => return Ok(proven),
             Err(error) if error.is_fault() => return Err(error),
             Err(error) => {
                 app.limits.client_failures.count(attempt, app.clock.now());
@@ -59,7 +79,7 @@ pub async fn authenticate(
     Err(refused)
 }
 
-async fn prove(app: &Arc<App>, claim: Claim) -> Result<Client, ApiError> {
+async fn prove(app: &Arc<App>, claim: Claim<'_>) -> Result<Authenticated, ApiError> {
     let client = clients::find(app, &claim.id).await.map_err(|error| match error {
         ClientError::Store(error) => ApiError::from(error),
         ClientError::Document(error) if error.is_transient() => ApiError::unavailable(error.to_string()),
@@ -67,39 +87,47 @@ async fn prove(app: &Arc<App>, claim: Claim) -> Result<Client, ApiError> {
             ApiError::invalid_client(claim.basic, format!("client {}: {error}", claim.id))
         }
     })?;
-    let proven = match (&client.credential, &claim.secret) {
-        (Credential::Public, None) => true,
-        (Credential::Declared(secret), Some(sent)) => secret.matches(sent.expose()),
-        (Credential::Issued(hash), Some(sent)) => hash.ct_eq(&TokenHash::of(sent.expose())).into(),
-        (Credential::Public, Some(_)) | (Credential::Declared(_) | Credential::Issued(_), None) => false,
+    let proven = match (&client.credential, claim.proof) {
+        (Credential::Keys(keys), Proof::Assertion(presented)) => {
+            let one_time = assertion::prove(app, &client.id, keys, presented).await?;
+            return Ok(Authenticated { client, one_time: Some(one_time) });
+        }
+        (Credential::Public, Proof::None) => true,
+        (Credential::Declared(secret), Proof::Secret(sent)) => secret.matches(sent.expose()),
+        (Credential::Issued(hash), Proof::Secret(sent)) => hash.ct_eq(&TokenHash::of(sent.expose())).into(),
+        (
+            Credential::Public | Credential::Declared(_) | Credential::Issued(_) | Credential::Keys(_),
+            Proof::None | Proof::Secret(_) | Proof::Assertion(_),
+        ) => false,
     };
     if proven {
-        Ok(client)
+        Ok(Authenticated { client, one_time: None })
     } else {
-        Err(ApiError::invalid_client(claim.basic, format!("client {}: wrong or missing secret", claim.id)))
+        let reason = format!("client {}: wrong or missing secret, or another method than its own", claim.id);
+        Err(ApiError::invalid_client(claim.basic, reason))
     }
 }
 
 /// The client that the request names, in each reading that its encoding allows; none when nothing names one.
-fn claims(headers: &HeaderMap, params: &Params) -> Result<Vec<Claim>, ApiError> {
+fn claims<'p>(headers: &HeaderMap, params: &'p Params) -> Result<Vec<Claim<'p>>, ApiError> {
     let invalid = |text: &'static str| ApiError::new(ErrorCode::InvalidRequest, text);
     let posted_id = params.get("client_id");
     let posted_secret = params.get("client_secret");
-    if params.get("client_assertion").is_some() || params.get("client_assertion_type").is_some() {
-        return Err(ApiError::invalid_client(false, "private_key_jwt is not enabled"));
-    }
-    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
-        let Some(id) = posted_id else { return Ok(Vec::new()) };
-        let id = client_id(id)?;
-        return Ok(vec![Claim {
-            id,
-            secret: posted_secret.map(|s| Secret::new(s.to_owned())),
-            basic: false,
-        }]);
-    };
-    if posted_secret.is_some() {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let presented = assertion::presented(params)?;
+    let methods = [presented.is_some(), posted_secret.is_some(), authorization.is_some()];
+    if methods.into_iter().filter(|used| *used).count() > 1 {
         return Err(invalid("use one method of client authentication, not two"));
     }
+    if let Some((id, presented)) = presented {
+        return Ok(vec![Claim { id, proof: Proof::Assertion(presented), basic: false }]);
+    }
+    let Some(authorization) = authorization else {
+        let Some(id) = posted_id else { return Ok(Vec::new()) };
+        let id = client_id(id)?;
+        let proof = posted_secret.map_or(Proof::None, |secret| Proof::Secret(Secret::new(secret.to_owned())));
+        return Ok(vec![Claim { id, proof, basic: false }]);
+    };
     let readings = authorization
         .to_str()
         .ok()
@@ -111,7 +139,8 @@ fn claims(headers: &HeaderMap, params: &Params) -> Result<Vec<Claim>, ApiError> 
             continue;
         }
         if let Ok(id) = client_id(&id) {
-            claims.push(Claim { id, secret: (!secret.is_empty()).then(|| Secret::new(secret)), basic: true });
+            let proof = if secret.is_empty() { Proof::None } else { Proof::Secret(Secret::new(secret)) };
+            claims.push(Claim { id, proof, basic: true });
         }
     }
     if claims.is_empty() {

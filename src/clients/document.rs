@@ -13,8 +13,12 @@ use url::Url;
 
 use crate::{
     clock::{Clock, Timestamp},
-    config::registration::Documents,
+    config::{
+        client::{ASSERTION_ALGS, ClientKeys, KeySource},
+        registration::Documents,
+    },
     ids::ClientId,
+    jose::KeySet,
     net::{self, Guarded, NetError},
     oauth::{
         grant_type::{ClientAuthMethod, GrantType},
@@ -36,7 +40,7 @@ const MAX_REDIRECT_URIS: usize = 50;
 const MAX_NAME_CHARS: usize = 100;
 
 /// A client as its document describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DocumentClient {
     /// The name that the document gives.
     pub name: Option<String>,
@@ -48,6 +52,8 @@ pub struct DocumentClient {
     pub redirect_uris: Vec<RedirectUri>,
     /// What it may ask the token endpoint for.
     pub grant_types: Vec<GrantType>,
+    /// The keys that it proves itself with; none for a public client.
+    pub keys: Option<ClientKeys>,
 }
 
 /// Why a document cannot be used. The texts end the sentence "Its description of itself could not be used: …".
@@ -83,6 +89,9 @@ pub enum DocumentError {
     /// The client would prove itself in a way that is not served.
     #[error("it proves itself in a way that is not supported here")]
     AuthMethod,
+    /// The client would prove itself by a signature, and its keys are missing, said twice, or of no use.
+    #[error("it names no keys that it could prove itself with")]
+    Keys,
 }
 
 impl DocumentError {
@@ -101,6 +110,9 @@ struct Document {
     redirect_uris: Vec<String>,
     grant_types: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
+    token_endpoint_auth_signing_alg: Option<String>,
+    jwks: Option<serde_json::Value>,
+    jwks_uri: Option<String>,
     client_secret: Option<serde_json::Value>,
     client_secret_expires_at: Option<serde_json::Value>,
 }
@@ -185,13 +197,14 @@ fn client_of(
     if document.client_secret.is_some() || document.client_secret_expires_at.is_some() {
         return Err(DocumentError::Secret);
     }
-    match document.token_endpoint_auth_method.as_deref().map(ClientAuthMethod::parse) {
-        None | Some(Some(ClientAuthMethod::None)) => {}
+    let keys = match document.token_endpoint_auth_method.as_deref().map(ClientAuthMethod::parse) {
+        None | Some(Some(ClientAuthMethod::None)) => None,
+        Some(Some(ClientAuthMethod::PrivateKeyJwt)) => Some(keys_of(&document)?),
         Some(Some(ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost)) => {
             return Err(DocumentError::Secret);
         }
         Some(None) => return Err(DocumentError::AuthMethod),
-    }
+    };
     if !(1..=MAX_REDIRECT_URIS).contains(&document.redirect_uris.len()) {
         return Err(DocumentError::RedirectUriCount);
     }
@@ -207,21 +220,49 @@ fn client_of(
         host,
         assured,
         redirect_uris: redirect_uris.map_err(DocumentError::RedirectUri)?,
-        grant_types: GrantType::ALL
+        keys,
+        grant_types: GrantType::OF_PEOPLE
             .into_iter()
             .filter(|grant| asked.iter().any(|name| name == grant.as_str()))
             .collect(),
     })
 }
 
+/// The keys of a client that signs (RFC 7591 §2): in the document or at an address that it names, never both.
+fn keys_of(document: &Document) -> Result<ClientKeys, DocumentError> {
+    let source = match (&document.jwks, &document.jwks_uri) {
+        (Some(keys), None) => {
+            let keys = serde_json::to_vec(keys).map_err(DocumentError::Form)?;
+            let keys =
+                KeySet::parse(&keys).ok().filter(|keys| !keys.is_empty()).ok_or(DocumentError::Keys)?;
+            KeySource::Inline(Arc::new(keys))
+        }
+        (None, Some(address)) => KeySource::Published(Url::parse(address).map_err(|_| DocumentError::Keys)?),
+        (Some(_), Some(_)) | (None, None) => return Err(DocumentError::Keys),
+    };
+    let algorithms = match &document.token_endpoint_auth_signing_alg {
+        None => ClientKeys::any_algorithm(),
+        Some(named) => {
+            let known = ASSERTION_ALGS.into_iter().find(|(name, _)| name == named);
+            vec![known.ok_or(DocumentError::AuthMethod)?.1]
+        }
+    };
+    Ok(ClientKeys { source, algorithms })
+}
+
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::Algorithm;
     use rstest::rstest;
     use serde_json::{Value, json};
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
 
     use super::*;
-    use crate::{config::registration::HostPattern, oauth::issuer::Issuer};
+    use crate::{
+        config::registration::HostPattern,
+        jose::{Signer, signer::SigningAlgorithm},
+        oauth::issuer::Issuer,
+    };
 
     fn id(text: &str) -> ClientId {
         ClientId::try_from(text.to_owned()).unwrap()
@@ -245,6 +286,33 @@ mod tests {
     #[case("https://127.1/c", false)]
     fn an_address_is_written_in_one_way(#[case] text: &str, #[case] accepted: bool) {
         assert_eq!(address(&id(text), false).is_some(), accepted);
+    }
+
+    fn public_keys() -> Value {
+        let algorithm = SigningAlgorithm::Es256;
+        let signer = Signer::from_pkcs8(algorithm, &algorithm.generate().unwrap()).unwrap();
+        json!({ "keys": [signer.public_jwk()] })
+    }
+
+    #[test]
+    fn a_client_that_signs_names_its_keys_once() {
+        let client = |change: Value| {
+            let mut document = json!({
+                "client_id": "https://a.example/c", "redirect_uris": ["https://a.example/cb"],
+                "token_endpoint_auth_method": "private_key_jwt", "grant_types": ["client_credentials"],
+            });
+            document.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let document = serde_json::from_value(document).unwrap();
+            client_of(document, &id("https://a.example/c"), "a.example".to_owned(), true).unwrap()
+        };
+        let inline = client(json!({ "jwks": public_keys(), "token_endpoint_auth_signing_alg": "ES256" }));
+        assert!(inline.grant_types.is_empty(), "nobody gives himself the right to speak for himself");
+        let keys = inline.keys.unwrap();
+        assert!(matches!(keys.source, KeySource::Inline(_)));
+        assert_eq!(keys.algorithms, [Algorithm::ES256]);
+        let keys = client(json!({ "jwks_uri": "https://a.example/k" })).keys.unwrap();
+        assert!(matches!(keys.source, KeySource::Published(_)), "asked under guard");
+        assert_eq!(keys.algorithms.len(), ASSERTION_ALGS.len());
     }
 
     /// A server with one document, and a cache that may ask it.
@@ -293,6 +361,15 @@ mod tests {
     #[case::a_secrets_date(json!({ "client_secret_expires_at": 0 }))]
     #[case::shared_secret_method(json!({ "token_endpoint_auth_method": "client_secret_basic" }))]
     #[case::unknown_method(json!({ "token_endpoint_auth_method": "tls_client_auth" }))]
+    #[case::no_keys(json!({ "token_endpoint_auth_method": "private_key_jwt" }))]
+    #[case::keys_of_no_use(json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [] } }))]
+    #[case::keys_twice(json!({
+        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://a.example/k", "jwks": public_keys(),
+    }))]
+    #[case::keys_nowhere(json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "/k" }))]
+    #[case::symmetric(json!({
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": public_keys(), "token_endpoint_auth_signing_alg": "HS256",
+    }))]
     #[case::no_redirect(json!({ "redirect_uris": [] }))]
     #[case::script(json!({ "redirect_uris": ["https://a.example/cb", "javascript:alert(1)"] }))]
     #[case::many(json!({ "redirect_uris": vec!["https://a.example/cb"; 51] }))]

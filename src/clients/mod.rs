@@ -1,6 +1,7 @@
 //! OAuth clients of the three kinds: declared by the operator, registered dynamically (RFC 7591), and known by a
 //! metadata document. All three become one [`Client`]; only here does it matter where it came from.
 
+pub mod assertion;
 pub mod authenticate;
 pub mod document;
 mod known;
@@ -8,12 +9,14 @@ pub mod registration;
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use crate::{
     app::App,
     clients::document::DocumentError,
-    config::client::DeclaredClient,
+    config::client::{ClientKeys, ClientProof, DeclaredClient},
     ids::{ClientId, ResourceId},
-    oauth::{grant_type::GrantType, redirect_uri::RedirectUri},
+    oauth::{grant_type::GrantType, redirect_uri::RedirectUri, scope::ScopeSet},
     secret::{Secret, TokenHash},
     store::{StoreError, clients::DynamicClient},
 };
@@ -33,6 +36,8 @@ pub struct Client {
     pub grant_types: Vec<GrantType>,
     /// How it proves itself.
     pub credential: Credential,
+    /// What it may have for itself, with no person behind it: what the operator listed.
+    pub own_scopes: IndexMap<ResourceId, ScopeSet>,
     /// The resource that it means when it names none.
     pub default_resource: Option<ResourceId>,
 }
@@ -62,6 +67,8 @@ pub enum Credential {
     Declared(Secret),
     /// By the secret that we gave it, of which we keep the hash.
     Issued(TokenHash),
+    /// By its signature (`private_key_jwt`, RFC 7523 §2.2).
+    Keys(ClientKeys),
 }
 
 impl Client {
@@ -103,7 +110,8 @@ pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> 
             origin: Origin::Document { host: document.host.clone(), assured: document.assured },
             redirect_uris: document.redirect_uris.clone(),
             grant_types: document.grant_types.clone(),
-            credential: Credential::Public,
+            credential: document.keys.clone().map_or(Credential::Public, Credential::Keys),
+            own_scopes: IndexMap::new(),
             default_resource: None,
         });
     }
@@ -118,7 +126,12 @@ impl From<&DeclaredClient> for Client {
             origin: Origin::Declared,
             redirect_uris: declared.redirect_uris.clone(),
             grant_types: declared.grant_types.clone(),
-            credential: declared.secret.clone().map_or(Credential::Public, Credential::Declared),
+            credential: match &declared.proof {
+                ClientProof::None => Credential::Public,
+                ClientProof::Secret(secret) => Credential::Declared(secret.clone()),
+                ClientProof::Keys(keys) => Credential::Keys(keys.clone()),
+            },
+            own_scopes: declared.resources.clone(),
             default_resource: declared.default_resource.clone(),
         }
     }
@@ -134,6 +147,7 @@ impl From<DynamicClient> for Client {
             redirect_uris: metadata.redirect_uris,
             grant_types: metadata.grant_types,
             credential: registered.secret_hash.map_or(Credential::Public, Credential::Issued),
+            own_scopes: IndexMap::new(),
             default_resource: None,
         }
     }

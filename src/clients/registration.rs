@@ -169,9 +169,11 @@ fn metadata_of(sent: Registration, policy: &DynamicRegistration) -> Result<Regis
         return Err(invalid("response_types must hold code"));
     }
     let method = sent.token_endpoint_auth_method.as_deref().unwrap_or("none");
-    let token_endpoint_auth_method = ClientAuthMethod::parse(method).ok_or_else(|| {
-        invalid("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
-    })?;
+    let token_endpoint_auth_method = ClientAuthMethod::parse(method)
+        .filter(|method| *method != ClientAuthMethod::PrivateKeyJwt)
+        .ok_or_else(|| {
+            invalid("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
+        })?;
     let all_local = redirect_uris.iter().all(|uri| uri.reach() != Reach::Web);
     Ok(RegisteredMetadata {
         client_name: sent
@@ -221,12 +223,12 @@ fn redirect_uris_of(sent: &[String], policy: &DynamicRegistration) -> Result<Vec
     Ok(admitted)
 }
 
-/// The grants that we serve among those asked for. A client that names none gets both, since MCP clients that leave
-/// them out expect to be refreshed.
+/// The grants among those asked for that anybody may register for. A client that names none gets both, since MCP clients
+/// that leave them out expect to be refreshed.
 fn grant_types_of(sent: Option<Vec<String>>) -> Result<Vec<GrantType>, ApiError> {
-    let Some(sent) = sent else { return Ok(GrantType::ALL.to_vec()) };
+    let Some(sent) = sent else { return Ok(GrantType::OF_PEOPLE.to_vec()) };
     let served: Vec<_> =
-        GrantType::ALL.into_iter().filter(|grant| sent.iter().any(|s| s == grant.as_str())).collect();
+        GrantType::OF_PEOPLE.into_iter().filter(|grant| sent.iter().any(|s| s == grant.as_str())).collect();
     if served.contains(&GrantType::AuthorizationCode) {
         Ok(served)
     } else {

@@ -127,7 +127,7 @@ impl Config {
             clients: root.names("clients"),
         };
         let resources = Resource::read_all(root, &names, loopback);
-        let clients = DeclaredClient::read_all(root, &names);
+        let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
         let registration = root.section("registration", Registration::read);
         let lifetimes = root.section("lifetimes", Lifetimes::read);
         Some(Self {

@@ -10,17 +10,21 @@ use aws_lc_rs::{
     rsa,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jsonwebtoken::Algorithm;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    client::DeclaredClient,
+    client::{ClientProof, DeclaredClient, KeySource},
     database::DatabaseUrl,
     provider::{AssertionAlg, EntryRules, IdTokenAlg, IssuerRule, ResponseIss, UpstreamClientAuth},
     registration::DynamicRegistration,
     *,
 };
-use crate::ids::Slug;
+use crate::{
+    ids::Slug,
+    jose::{Signer, signer::SigningAlgorithm},
+};
 
 const EXAMPLE: &str = include_str!("../../config.example.yaml");
 
@@ -42,6 +46,14 @@ fn example_environment() -> Environment {
     ])
     .with_file("presets/README.md", "not a preset")
     .with_file("entra-key.pem", pem)
+    .with_file("nightly.jwks.json", public_keys())
+}
+
+/// A key set with one public key.
+fn public_keys() -> String {
+    let algorithm = SigningAlgorithm::Es256;
+    let signer = Signer::from_pkcs8(algorithm, &algorithm.generate().unwrap()).unwrap();
+    json!({ "keys": [signer.public_jwk()] }).to_string()
 }
 
 fn example() -> Config {
@@ -127,7 +139,10 @@ fn the_example_becomes_what_it_says() {
     let keycloak = &config.providers[&slug("acme-keycloak")];
     assert_eq!(keycloak.issuer, IssuerRule::Exact("https://sso.acme.com/realms/acme".into()));
     assert_eq!(keycloak.id_token_algs, [IdTokenAlg::Rs256, IdTokenAlg::Es256]);
-    assert_eq!((keycloak.prompt_login.as_str(), google.prompt_login.as_str()), ("login consent", "select_account"));
+    assert_eq!(
+        (keycloak.prompt_login.as_str(), google.prompt_login.as_str()),
+        ("login consent", "select_account")
+    );
     assert_eq!(keycloak.max_age, Some(Duration::from_secs(8 * 3600)));
     assert_eq!(keycloak.response_iss, ResponseIss::Required);
     assert_eq!(keycloak.authorize_params["kc_idp_hint"], "acme-saml");
@@ -136,8 +151,18 @@ fn the_example_becomes_what_it_says() {
     assert_eq!(tickets.access_token, Some(Duration::from_secs(300)));
     assert!(tickets.scopes[0].default && !tickets.scopes[1].default);
     assert_eq!(tickets.scopes[1].allow.groups, ["support"]);
-    let server: &DeclaredClient = config.clients.values().last().unwrap();
-    assert!(server.secret.as_ref().is_some_and(|secret| secret.matches("hunter2-tickets-secret")));
+    let [_, server, nightly, build]: [&DeclaredClient; 4] =
+        config.clients.values().collect::<Vec<_>>().try_into().unwrap();
+    assert!(matches!(&server.proof, ClientProof::Secret(secret) if secret.matches("hunter2-tickets-secret")));
+    let ClientProof::Keys(keys) = &nightly.proof else { panic!("{:?}", nightly.proof) };
+    assert!(matches!(&keys.source, KeySource::Inline(keys) if !keys.is_empty()));
+    assert_eq!(keys.algorithms, [Algorithm::ES256]);
+    let ClientProof::Keys(keys) = &build.proof else { panic!("{:?}", build.proof) };
+    assert!(
+        matches!(&keys.source, KeySource::Configured(url) if url.as_str() == "https://ci.acme.com/jwks.json")
+    );
+    assert_eq!(keys.algorithms.len(), 9);
+    assert_eq!(nightly.resources[&slug("tickets")].to_string(), "tickets:read");
     assert!(matches!(config.registration.dynamic, DynamicRegistration::Token(_)));
     assert!(config.registration.documents.names("code.acme.com"));
     assert!(!config.registration.documents.names("elsewhere.com"));

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    net::{NetError, Upstream, lifetime},
+    net::{Guarded, NetError, Upstream, lifetime},
 };
 
 /// The largest key set: a hundred RSA keys fit.
@@ -36,11 +36,33 @@ const COOLDOWN: Duration = Duration::from_secs(30);
 /// One issuer's keys. Share it: what it keeps is worth only as much as the requests that find it.
 #[derive(Debug)]
 pub struct Jwks {
-    upstream: Upstream,
+    client: Outbound,
     url: Url,
     clock: Clock,
     state: Mutex<State>,
     fetching: tokio::sync::Mutex<()>,
+}
+
+/// Who asks, by who chose the address.
+#[derive(Debug)]
+pub enum Outbound {
+    /// The operator did, or somebody the operator trusts.
+    Upstream(Upstream),
+    /// A stranger did. Such an address is left alone for half a minute after a failure too, so that nobody can make us
+    /// knock at another's door all the time.
+    Guarded(Guarded),
+}
+
+impl From<Upstream> for Outbound {
+    fn from(client: Upstream) -> Self {
+        Self::Upstream(client)
+    }
+}
+
+impl From<Guarded> for Outbound {
+    fn from(client: Guarded) -> Self {
+        Self::Guarded(client)
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -72,10 +94,26 @@ pub enum JwksError {
     Empty,
 }
 
+impl JwksError {
+    /// Whether asking again a little later may succeed.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Net(error) => error.is_transient(),
+            Self::Document(_) | Self::Empty => false,
+        }
+    }
+}
+
 impl Jwks {
     /// The keys at `url`; nothing is fetched yet.
-    pub fn new(upstream: Upstream, url: Url, clock: Clock) -> Self {
-        Self { upstream, url, clock, state: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+    pub fn new(client: impl Into<Outbound>, url: Url, clock: Clock) -> Self {
+        Self {
+            client: client.into(),
+            url,
+            clock,
+            state: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Where the keys are.
@@ -118,7 +156,8 @@ impl Jwks {
         let state = self.state();
         let now = self.clock.now();
         let just_tried = state.attempted_at.is_some_and(|at| now.since(at) < COOLDOWN);
-        if state.attempts != attempts_seen || (just_tried && state.kept.is_some()) {
+        let is_patient = state.kept.is_some() || matches!(self.client, Outbound::Guarded(_));
+        if state.attempts != attempts_seen || (just_tried && is_patient) {
             return;
         }
         let outcome = self.fetch(now).await;
@@ -135,7 +174,10 @@ impl Jwks {
     }
 
     async fn fetch(&self, now: Timestamp) -> Result<Kept, JwksError> {
-        let answer = self.upstream.get(&self.url, MAX_DOCUMENT_BYTES).await?;
+        let answer = match &self.client {
+            Outbound::Upstream(client) => client.get(&self.url, MAX_DOCUMENT_BYTES).await?,
+            Outbound::Guarded(client) => client.get(&self.url, MAX_DOCUMENT_BYTES).await?,
+        };
         let keys = KeySet::parse(answer.body())?;
         if keys.is_empty() {
             return Err(JwksError::Empty);

@@ -27,6 +27,8 @@ pub enum Kind {
     IdToken,
     /// An access token: `at+jwt` (RFC 9068 §2.1).
     AccessToken,
+    /// What a client proves itself with: `client-authentication+jwt` (RFC 7523bis §4), `JWT` or none (RFC 7523 §3).
+    ClientAssertion,
 }
 
 impl Kind {
@@ -38,6 +40,9 @@ impl Kind {
         });
         match self {
             Self::IdToken => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT")),
+            Self::ClientAssertion => typ.is_none_or(|typ| {
+                typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("client-authentication+jwt")
+            }),
             Self::AccessToken => typ.is_some_and(|typ| typ.eq_ignore_ascii_case("at+jwt")),
         }
     }
@@ -351,6 +356,12 @@ mod tests {
     #[case(Kind::IdToken, r#","typ":"at+jwt""#, false)]
     #[case(Kind::IdToken, r#","typ":"logout+jwt""#, false)]
     #[case(Kind::IdToken, r#","typ":"oauth-id-jag+jwt""#, false)]
+    #[case(Kind::ClientAssertion, "", true)]
+    #[case(Kind::ClientAssertion, r#","typ":"JWT""#, true)]
+    #[case(Kind::ClientAssertion, r#","typ":"client-authentication+jwt""#, true)]
+    #[case(Kind::ClientAssertion, r#","typ":"at+jwt""#, false)]
+    #[case(Kind::ClientAssertion, r#","typ":"oauth-id-jag+jwt""#, false)]
+    #[case(Kind::IdToken, r#","typ":"client-authentication+jwt""#, false)]
     #[case(Kind::AccessToken, "", false)]
     #[case(Kind::AccessToken, r#","typ":"JWT""#, false)]
     #[case(Kind::AccessToken, r#","typ":"at+jwt""#, true)]

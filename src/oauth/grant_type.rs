@@ -10,17 +10,24 @@ pub enum GrantType {
     AuthorizationCode,
     /// RFC 6749 §6.
     RefreshToken,
+    /// RFC 6749 §4.4: the client speaks for itself.
+    ClientCredentials,
 }
 
 impl GrantType {
     /// All of them, in the order in which the metadata lists them.
-    pub const ALL: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+    pub const ALL: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
+
+    /// Those behind which a person stands: all that a client can claim for itself, by registration or document. Any
+    /// other is the operator's to give.
+    pub const OF_PEOPLE: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
         }
     }
 
@@ -40,11 +47,14 @@ pub enum ClientAuthMethod {
     ClientSecretBasic,
     /// In the form body.
     ClientSecretPost,
+    /// A signed assertion (RFC 7523 §2.2).
+    PrivateKeyJwt,
 }
 
 impl ClientAuthMethod {
     /// All of them, in the order in which the metadata lists them.
-    pub const ALL: [Self; 3] = [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost];
+    pub const ALL: [Self; 4] =
+        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -52,6 +62,7 @@ impl ClientAuthMethod {
             Self::None => "none",
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
 

@@ -18,6 +18,7 @@ pub mod interactions;
 pub mod key_proofs;
 pub mod logins;
 pub mod refresh_tokens;
+pub mod replays;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;

@@ -35,6 +35,7 @@ const LINES: &[Line] = &[
     // A used code is kept for an hour, so that its second use is recognised.
     Line { table: "codes", key: "hash", ended: "expires_at <= $1 - 3600000" },
     Line { table: "refresh_tokens", key: "hash", ended: "expires_at <= $1" },
+    Line { table: "replays", key: "kind, issuer, jti", ended: "expires_at <= $1" },
     Line { table: "grants", key: "id", ended: "expires_at <= $1 OR revoked_at <= $1 - 604800000" },
     // A consent that nobody has relied on for 400 days is asked for anew.
     Line {

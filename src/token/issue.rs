@@ -7,7 +7,7 @@ use crate::{
     audit::{Event, Kind},
     clock::Timestamp,
     config::resource::{Resource, TokenClaim},
-    ids::TokenId,
+    ids::{ClientId, TokenId},
     oauth::scope::ScopeSet,
     secret::RefreshToken,
     store::grants::Grant,
@@ -18,20 +18,29 @@ use crate::{
 /// What a grant hands to the pipeline once everything is committed.
 #[derive(Debug)]
 pub struct Issuance<'a> {
-    /// The grant that the token is issued under.
-    pub grant: Grant,
+    /// The client that gets it.
+    pub client: ClientId,
+    /// The person whom it stands for; none where the client stands for itself.
+    pub person: Option<Person>,
     /// The resource that it is for.
     pub resource: &'a Resource,
     /// What it allows, at most what the grant does.
     pub scope: ScopeSet,
-    /// Who the user is at this moment.
-    pub standing: Standing,
     /// The refresh token that goes with it.
     pub refresh_token: Option<RefreshToken>,
     /// The token's id, as recorded.
     pub token_id: TokenId,
     /// When it is issued.
     pub now: Timestamp,
+}
+
+/// The person behind a token.
+#[derive(Debug)]
+pub struct Person {
+    /// The grant that the token is issued under.
+    pub grant: Grant,
+    /// Who she is at this moment.
+    pub standing: Standing,
 }
 
 /// What is recorded of a token request that concerns a grant.
@@ -65,7 +74,8 @@ struct AccessTokenClaims<'a> {
     jti: &'a str,
     client_id: &'a str,
     scope: &'a str,
-    auth_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -80,25 +90,29 @@ struct AccessTokenClaims<'a> {
 
 /// Signs the access token and writes the response.
 pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiError> {
-    let Issuance { grant, resource, scope, standing, refresh_token, token_id, now } = issuance;
+    let Issuance { client, person, resource, scope, refresh_token, token_id, now } = issuance;
     let lifetime = resource.access_token.unwrap_or(app.config.lifetimes.access_token);
     let scope = scope.to_string();
     let asks = |claim| resource.token_claims.contains(&claim);
+    let grant = person.as_ref().map(|person| &person.grant);
+    let standing = person.as_ref().map(|person| &person.standing);
     let claims = AccessTokenClaims {
         iss: app.config.server.issuer.as_str(),
-        sub: grant.user_id.as_str(),
+        sub: grant.map_or(client.as_str(), |grant| grant.user_id.as_str()),
         aud: resource.uri.as_str(),
         exp: now.plus(lifetime).as_secs(),
         iat: now.as_secs(),
         jti: token_id.as_str(),
-        client_id: grant.client_id.as_str(),
+        client_id: client.as_str(),
         scope: &scope,
-        auth_time: grant.auth_time.as_secs(),
-        acr: grant.acr.as_deref(),
-        amr: &grant.amr,
-        org_id: standing.subject.organization.as_deref(),
-        groups: asks(TokenClaim::Groups).then_some(standing.subject.groups.as_slice()),
-        email: standing.email.as_deref().filter(|_| asks(TokenClaim::Email)),
+        auth_time: grant.map(|grant| grant.auth_time.as_secs()),
+        acr: grant.and_then(|grant| grant.acr.as_deref()),
+        amr: grant.map_or(&[], |grant| &grant.amr),
+        org_id: standing.and_then(|standing| standing.subject.organization.as_deref()),
+        groups: standing
+            .filter(|_| asks(TokenClaim::Groups))
+            .map(|standing| standing.subject.groups.as_slice()),
+        email: standing.filter(|_| asks(TokenClaim::Email)).and_then(|standing| standing.email.as_deref()),
     };
     let access_token = app
         .keys

@@ -22,6 +22,7 @@ use crate::{
     clients::authenticate::{Authenticated, authenticate},
     ids::ClientId,
     oauth::{error::ErrorCode, grant_type::GrantType, params::Params},
+    store::{Tx, replays},
     web::{
         error::ApiError,
         request::{ApiForm, Origin},
@@ -42,6 +43,21 @@ pub struct TokenRequest {
     pub params: Params,
     /// Where the request came from.
     pub origin: Origin,
+}
+
+impl TokenRequest {
+    /// Begins the transaction in which a grant takes effect, and spends in it what the client proved itself with, where
+    /// that counts once. A grant that issues anything begins here.
+    pub async fn begin(&self, app: &App) -> Result<Tx, ApiError> {
+        let mut tx = app.db.begin().await?;
+        if let Some(one_time) = self.client.one_time()
+            && !replays::spend(&mut tx, one_time, app.clock.now()).await?
+        {
+            let reason = format!("client assertion of {}: it was used before", one_time.issuer);
+            return Err(ApiError::invalid_client(false, reason));
+        }
+        Ok(tx)
+    }
 }
 
 async fn token(
@@ -82,6 +98,7 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
     let issuance = match grant {
         GrantType::AuthorizationCode => grants::authorization_code::exchange(app, request).await?,
         GrantType::RefreshToken => grants::refresh_token::exchange(app, request).await?,
+        GrantType::ClientCredentials => grants::client_credentials::exchange(app, request).await?,
     };
     let body = issue::respond(app, issuance)?;
     let mut response = Json(body).into_response();

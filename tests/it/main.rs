@@ -14,6 +14,7 @@ mod support;
 mod authorization;
 mod consent;
 mod docs;
+mod machine;
 mod refresh;
 mod sign_in;
 mod upstream_trouble;

@@ -154,7 +154,11 @@ async fn whoever_a_rule_keeps_out_reads_which_and_whom_to_ask(
     assert_eq!(browser.open(&server.url("/account")).await.url.path(), "/authorize", "not signed in");
     assert!(page.body.contains("href=\"/login/acme?prompt=login\""), "{}", page.body);
     let other = upstream.receives(&server, &browser, "/login/acme?prompt=login").await;
-    assert_eq!(other.asked("prompt").as_deref(), Some("login"), "or the provider would offer the same account");
+    assert_eq!(
+        other.asked("prompt").as_deref(),
+        Some("login"),
+        "or the provider would offer the same account"
+    );
 }
 
 #[tokio::test]

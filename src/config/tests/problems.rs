@@ -231,6 +231,50 @@ fn lifetimes(#[case] text: &str, #[case] expected: &[&str]) {
         "c.yaml:1:25: clients.a.serves: no resource has this name",
     ]
 )]
+#[case(
+    "clients: { a: { grant_types: [client_credentials] } }",
+    &[
+        "c.yaml:1:15: clients.a.secret: is missing: client_credentials needs a secret, jwks or jwks_uri",
+        "c.yaml:1:15: clients.a.resources: is missing: what client_credentials gives, such as tickets: [\"tickets:read\"]",
+    ]
+)]
+#[case(
+    "clients: { 01890a5d-ac96-774b-bcce-b302099a8057: { secret: 0123456789abcdef, grant_types: [client_credentials], resources: { r: [x] } } }",
+    &[
+        "c.yaml:1:50: clients.01890a5d-ac96-774b-bcce-b302099a8057: is a UUID, as the ids of people are: as the sub of a token it could be taken for one",
+        "c.yaml:1:126: clients.01890a5d-ac96-774b-bcce-b302099a8057.resources.r: unknown key",
+    ]
+)]
+#[case(
+    "clients: { a: { jwks: '{\"keys\":[]}', secret: 0123456789abcdef, redirect_uris: [https://a.com/cb] } }",
+    &[
+        "c.yaml:1:23: clients.a.jwks: holds no public key that could prove a signature; a private one must not be in it",
+        "c.yaml:1:23: clients.a.jwks: a client proves itself in one way, and here is secret too",
+    ]
+)]
+#[case(
+    "clients: { a: { jwks_uri: 'http://a.com/k', assertion_algs: [HS256, ES521], redirect_uris: [https://a.com/cb] } }",
+    &[
+        "c.yaml:1:27: clients.a.jwks_uri: must begin with https://; plain http is for development, while server.issuer is loopback",
+        "c.yaml:1:62: clients.a.assertion_algs[0]: is not accepted: an assertion must be signed with a key that only the client has",
+        "c.yaml:1:69: clients.a.assertion_algs[1]: unknown value; known are ES256, EdDSA, RS256, PS256, ES384, RS384, PS384, RS512, PS512",
+    ]
+)]
+#[case(
+    "clients: { a: { jwks: nope, redirect_uris: [https://a.com/cb] } }",
+    &["c.yaml:1:23: clients.a.jwks: must be a JSON Web Key Set, such as ${file:agent.jwks.json}"]
+)]
+#[case(
+    "clients: { a: { assertion_algs: [ES256], redirect_uris: [https://a.com/cb], resources: {} } }",
+    &[
+        "c.yaml:1:33: clients.a.assertion_algs: is of no use without jwks or jwks_uri",
+        "c.yaml:1:88: clients.a.resources: is of no use without client_credentials among grant_types",
+    ]
+)]
+#[case(
+    "resources: { r: { uri: https://r.com, name: R, scopes: { x: { description: X, default: true } } } }\nclients: { a: { secret: 0123456789abcdef, grant_types: [client_credentials], resources: { r: [z] } } }",
+    &["c.yaml:2:95: clients.a.resources.r[0]: the resource has no scope of this name; did you mean x?"]
+)]
 fn clients(#[case] text: &str, #[case] expected: &[&str]) {
     assert_eq!(problems(text, &Environment::of([])), expected.join("\n"));
 }

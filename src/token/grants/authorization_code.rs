@@ -18,7 +18,7 @@ use crate::{
     },
     token::{
         TokenRequest,
-        issue::{self, Issuance},
+        issue::{self, Issuance, Person},
         standing,
     },
     web::error::ApiError,
@@ -61,7 +61,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         request.client.client().may_use(GrantType::RefreshToken).then(|| RefreshToken::new(&app.entropy));
     let token_id = TokenId::new(&app.clock, &app.entropy);
 
-    let mut tx = app.db.begin().await?;
+    let mut tx = request.begin(app).await?;
     if !codes::consume(&mut tx, &code.hash, &grant.id, now).await? {
         drop(tx);
         return Err(replayed(app, request, &code).await);
@@ -78,7 +78,8 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     )
     .await?;
     tx.commit().await?;
-    Ok(Issuance { grant, resource, scope, standing, refresh_token, token_id, now })
+    let person = Some(Person { grant, standing });
+    Ok(Issuance { client: code.client_id, person, resource, scope, refresh_token, token_id, now })
 }
 
 /// Everything that can be checked without changing anything: the code exists, is this client's, and was asked for with

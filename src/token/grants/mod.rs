@@ -2,4 +2,5 @@
 //! transaction with what it makes and what it records.
 
 pub mod authorization_code;
+pub mod client_credentials;
 pub mod refresh_token;

@@ -27,7 +27,7 @@ use crate::{
     token::{
         TokenRequest,
         grants::authorization_code::check_resource,
-        issue::{self, Issuance},
+        issue::{self, Issuance, Person},
         standing,
     },
     web::error::ApiError,
@@ -67,7 +67,7 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     let scope = consented(app, &grant, &scope).await?;
 
     let token_id = TokenId::new(&app.clock, &app.entropy);
-    let mut tx = app.db.begin().await?;
+    let mut tx = request.begin(app).await?;
     let successor = if let Some(successor) = retried {
         successor
     } else {
@@ -88,7 +88,9 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
         issue::event(Kind::TokenRefreshed, request, &grant, resource).scope(&scope).detail("jti", &token_id);
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
-    Ok(Some(Issuance { grant, resource, scope, standing, refresh_token: Some(successor), token_id, now }))
+    let client = grant.client_id.clone();
+    let person = Some(Person { grant, standing });
+    Ok(Some(Issuance { client, person, resource, scope, refresh_token: Some(successor), token_id, now }))
 }
 
 async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>, ApiError> {

@@ -1,32 +1,42 @@
 //! `clients:` OAuth clients that the operator declares.
 
+mod proof;
+
 use indexmap::IndexMap;
 
+pub use self::proof::{ASSERTION_ALGS, ClientKeys, ClientProof, KeySource};
 use super::{
     Names,
     form::{name_of, text},
     problem::Wrong,
     reader::Section,
+    resource::Resource,
 };
 use crate::{
-    ids::{ClientId, ResourceId},
-    oauth::{grant_type::GrantType, redirect_uri::RedirectUri},
+    ids::{ClientId, ResourceId, UserId},
+    oauth::{
+        grant_type::GrantType,
+        redirect_uri::RedirectUri,
+        scope::{Scope, ScopeSet},
+    },
     secret::Secret,
 };
 
-/// One entry under `clients:`. It is confidential when it has a secret.
+/// One entry under `clients:`. It is confidential when it can prove itself.
 #[derive(Debug, Clone)]
 pub struct DeclaredClient {
     /// Its `client_id`: never a URL, which would name a metadata document.
     pub id: ClientId,
     /// What people call it.
     pub name: String,
-    /// What it proves itself with.
-    pub secret: Option<Secret>,
+    /// How it proves itself.
+    pub proof: ClientProof,
     /// Where codes may be sent.
     pub redirect_uris: Vec<RedirectUri>,
-    /// What it may ask the token endpoint for.
+    /// What it may ask the token endpoint for. `client_credentials` is there only with a proof and resources.
     pub grant_types: Vec<GrantType>,
+    /// What it may have for itself, with no person behind it.
+    pub resources: IndexMap<ResourceId, ScopeSet>,
     /// The resource whose server this is: it may introspect that resource's tokens.
     pub serves: Option<ResourceId>,
     /// The resource that is meant when it names none.
@@ -37,13 +47,26 @@ pub struct DeclaredClient {
 pub const RESERVED_ID_PREFIX: &str = "chy_";
 
 impl DeclaredClient {
-    pub(super) fn read_all(root: &Section<'_>, names: &Names<'_>) -> IndexMap<ClientId, Self> {
-        root.entries("clients", client_id, |id, section| Some(Self::read(id, section, names)))
+    pub(super) fn read_all(
+        root: &Section<'_>,
+        names: &Names<'_>,
+        resources: &IndexMap<ResourceId, Resource>,
+        loopback: bool,
+    ) -> IndexMap<ClientId, Self> {
+        root.entries("clients", client_id, |id, section| {
+            Some(Self::read(id, section, names, resources, loopback))
+        })
     }
 
-    fn read(id: ClientId, section: &Section<'_>, names: &Names<'_>) -> Self {
+    fn read(
+        id: ClientId,
+        section: &Section<'_>,
+        names: &Names<'_>,
+        known: &IndexMap<ResourceId, Resource>,
+        loopback: bool,
+    ) -> Self {
         let name = section.optional("name", text).unwrap_or_else(|| id.to_string());
-        let secret = section.optional("secret", strong_secret);
+        let proof = ClientProof::read(section, loopback);
         let redirect_uris = section.list("redirect_uris", RedirectUri::try_from).unwrap_or_default();
         let has_redirects = section.count("redirect_uris") > 0;
         let grant_types = section.list("grant_types", grant_type).unwrap_or_else(|| {
@@ -53,6 +76,7 @@ impl DeclaredClient {
         let resource = || name_of(&names.resources, "no resource has this name");
         let serves = section.optional("serves", resource());
         let default_resource = section.optional("default_resource", resource());
+        let resources = section.section("resources", |section| own_resources(section, names, known));
 
         let has_code = grant_types.contains(&GrantType::AuthorizationCode);
         if has_code && !has_redirects {
@@ -64,14 +88,56 @@ impl DeclaredClient {
         if grant_types.contains(&GrantType::RefreshToken) && !has_code {
             section.problem("grant_types", "has refresh_token but no grant that would give one");
         }
-        if section.has("serves") && !section.has("secret") {
+        let has_proof = proof::KEYS.into_iter().any(|key| section.has(key));
+        if section.has("serves") && !has_proof {
             section.problem("secret", "is missing: what the server of a resource proves itself with");
+        }
+        if grant_types.contains(&GrantType::ClientCredentials) {
+            if !has_proof {
+                section.problem("secret", "is missing: client_credentials needs a secret, jwks or jwks_uri");
+            }
+            if !section.has("resources") {
+                section.problem(
+                    "resources",
+                    "is missing: what client_credentials gives, such as tickets: [\"tickets:read\"]",
+                );
+            }
+            if UserId::parse(id.as_str()).is_some() {
+                section.problem_here(
+                    "is a UUID, as the ids of people are: as the sub of a token it could be taken for one",
+                );
+            }
+        } else if section.has("resources") {
+            section.problem("resources", "is of no use without client_credentials among grant_types");
         }
         if !has_redirects && !section.has("serves") && grant_types.is_empty() {
             section.problem_here("can do nothing: it needs redirect_uris to sign people in, or serves");
         }
-        Self { id, name, secret, redirect_uris, grant_types, serves, default_resource }
+        Self { id, name, proof, redirect_uris, grant_types, resources, serves, default_resource }
     }
+}
+
+/// The scopes that a client may have for itself, by resource.
+fn own_resources(
+    section: &Section<'_>,
+    names: &Names<'_>,
+    known: &IndexMap<ResourceId, Resource>,
+) -> IndexMap<ResourceId, ScopeSet> {
+    let mut own = IndexMap::new();
+    for name in &names.resources {
+        let Ok(id) = ResourceId::try_from((*name).to_owned()) else { continue };
+        let scopes = section.restriction(name, |written| match known.get(&id) {
+            Some(resource) => {
+                let there: Vec<_> = resource.scopes.keys().map(Scope::as_str).collect();
+                name_of(&there, "the resource has no scope of this name")(written)
+            }
+            None => Scope::try_from(written).map_err(Wrong::from),
+        });
+        if !scopes.is_empty() {
+            own.insert(id, scopes.into_iter().collect());
+        }
+    }
+    own
 }
 
 fn client_id(written: String) -> Result<ClientId, Wrong> {

@@ -1,0 +1,119 @@
+//! Table `replays`: signed statements that count once (RFC 7519 §4.1.7), told apart by kind, issuer and `jti`.
+
+use super::{StoreError, Tx, on};
+use crate::clock::Timestamp;
+
+/// What sort of statement it is: the same issuer may make several, each with identifiers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OneTimeKind {
+    /// What a client proves itself with (RFC 7523 §2.2).
+    ClientAssertion,
+}
+
+impl OneTimeKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientAssertion => "client_assertion",
+        }
+    }
+}
+
+/// A statement that counts once and whose every other part is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneTime {
+    /// What it is.
+    pub kind: OneTimeKind,
+    /// Who made it.
+    pub issuer: String,
+    /// Its identifier.
+    pub jti: String,
+    /// When nobody would accept it any more.
+    pub expires_at: Timestamp,
+}
+
+/// Spends it. `false`: it was spent before. Two transactions that spend the same one wait for each other, so that one
+/// of them has it, and only if that one commits.
+pub async fn spend(tx: &mut Tx, once: &OneTime, now: Timestamp) -> Result<bool, StoreError> {
+    let spent: Option<(String,)> = on!(tx, |executor| {
+        sqlx::query_as(
+            "INSERT INTO replays (kind, issuer, jti, expires_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (kind, issuer, jti) DO UPDATE SET expires_at = excluded.expires_at
+             WHERE replays.expires_at <= $5 RETURNING jti",
+        )
+        .bind(once.kind.as_str())
+        .bind(&once.issuer)
+        .bind(&once.jti)
+        .bind(once.expires_at)
+        .bind(now)
+        .fetch_optional(executor)
+        .await
+    })?;
+    Ok(spent.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::store::{Db, fixture::On, sweep};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_219_200);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const ALMOST: Duration = Duration::from_millis(59_999);
+
+    fn once(issuer: &str, jti: &str) -> OneTime {
+        let kind = OneTimeKind::ClientAssertion;
+        OneTime { kind, issuer: issuer.into(), jti: jti.into(), expires_at: NOW.plus(MINUTE) }
+    }
+
+    async fn spent(db: &Db, once: &OneTime, now: Timestamp) -> bool {
+        let mut tx = db.begin().await.unwrap();
+        let spent = spend(&mut tx, once, now).await.unwrap();
+        tx.commit().await.unwrap();
+        spent
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn each_counts_once_for_its_issuer_until_it_has_expired(
+        #[values(On::Sqlite, On::Postgres)] engine: On,
+    ) {
+        let Some(fresh) = engine.fresh().await else { return };
+        let db = &fresh.db;
+        assert!(spent(db, &once("a", "1"), NOW).await);
+        assert!(!spent(db, &once("a", "1"), NOW).await);
+        assert!(spent(db, &once("a", "2"), NOW).await);
+        assert!(spent(db, &once("b", "1"), NOW).await);
+        sweep::sweep(db, NOW.plus(ALMOST)).await.unwrap();
+        assert!(!spent(db, &once("a", "1"), NOW.plus(ALMOST)).await);
+        assert!(spent(db, &once("a", "1"), NOW.plus(MINUTE)).await, "by then it is another one of that name");
+        sweep::sweep(db, NOW.plus(MINUTE)).await.unwrap();
+        assert!(spent(db, &once("b", "1"), NOW).await, "swept");
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn what_is_rolled_back_was_not_spent(#[values(On::Sqlite, On::Postgres)] engine: On) {
+        let Some(fresh) = engine.fresh().await else { return };
+        let mut tx = fresh.db.begin().await.unwrap();
+        assert!(spend(&mut tx, &once("a", "1"), NOW).await.unwrap());
+        drop(tx);
+        assert!(spent(&fresh.db, &once("a", "1"), NOW).await);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn of_many_at_once_one_has_it(#[values(On::Sqlite, On::Postgres)] engine: On) {
+        let Some(fresh) = engine.fresh().await else { return };
+        let mut racers = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let db = fresh.db.clone();
+            racers.spawn(async move { spent(&db, &once("a", "1"), NOW).await });
+        }
+        let outcomes = racers.join_all().await;
+        assert_eq!(outcomes.iter().filter(|spent| **spent).count(), 1);
+    }
+}

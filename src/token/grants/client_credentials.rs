@@ -1,0 +1,67 @@
+//! `client_credentials` (OAuth 2.1 §4.2, SEP-1046): a client speaks for itself.
+//!
+//! Only a declared client can hold this grant, and the configuration gives it to none that cannot prove itself or whose
+//! id could be taken for a person's: `sub` is the `client_id` (RFC 9068 §2.2). There is no refresh token: a client that
+//! proves itself anew needs none.
+
+use std::sync::Arc;
+
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    authorize::request::{resource_of, resource_scopes},
+    config::resource::Resource,
+    ids::TokenId,
+    oauth::{error::ErrorCode, scope::ScopeSet},
+    policy::{self, Asked},
+    token::{TokenRequest, issue::Issuance},
+    web::error::ApiError,
+};
+
+/// Issues a token to the client itself.
+pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Issuance<'a>, ApiError> {
+    let client = request.client.client();
+    let resource = resource_of(&request.params, client, &app.config)?;
+    let scope = granted(request, resource)?;
+    let now = app.clock.now();
+    let token_id = TokenId::new(&app.clock, &app.entropy);
+    let event = Event::new(Kind::TokenIssued, &request.origin.recorded)
+        .client(&client.id)
+        .resource(&resource.uri)
+        .scope(&scope)
+        .detail("jti", &token_id)
+        .detail("client_name", &client.name);
+    let mut tx = request.begin(app).await?;
+    app.record(&mut tx, &event).await?;
+    tx.commit().await?;
+    tracing::info!(client = %client.id, name = %client.name, resource = %resource.id, %scope, "token for the client itself");
+    Ok(Issuance {
+        client: client.id.clone(),
+        person: None,
+        resource,
+        scope,
+        refresh_token: None,
+        token_id,
+        now,
+    })
+}
+
+/// What of the scopes asked for the policy grants; of the resource's defaults where none are asked for.
+fn granted(request: &TokenRequest, resource: &Resource) -> Result<ScopeSet, ApiError> {
+    let client = request.client.client();
+    let scope = ScopeSet::parse(request.params.get("scope").unwrap_or_default())
+        .map_err(|text| ApiError::new(ErrorCode::InvalidScope, text))?;
+    let scope = resource_scopes(&scope);
+    let decision =
+        policy::decide_own(&client.own_scopes, Asked { client: &client.id, resource, scope: &scope });
+    if let Some(reason) = decision.barred {
+        let text = "this client may not have tokens for the resource";
+        return Err(ApiError::new(ErrorCode::InvalidTarget, text).with_reason(format!("policy: {reason}")));
+    }
+    if decision.granted.is_empty() {
+        let reasons: Vec<_> = decision.refused.iter().map(|(_, reason)| reason.to_string()).collect();
+        return Err(ApiError::new(ErrorCode::InvalidScope, "this client may have none of the scopes")
+            .with_reason(format!("policy: {}", reasons.join(", "))));
+    }
+    Ok(decision.granted)
+}
