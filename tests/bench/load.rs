@@ -141,7 +141,7 @@ fn peer() -> Target {
         "ttl": { "AuthorizationCode": 600 },
     });
     let mut process = Command::new("node")
-        .arg("target/peers/node/oidc-provider.mjs")
+        .arg("target/peers/oidc-provider.mjs")
         .env("PROVIDER", config.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

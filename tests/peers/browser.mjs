@@ -5,8 +5,8 @@
 //
 // `walk` answers every page on the way: text fields by name from `fields` (any password does), checkboxes as the page
 // has them save those in `untick`, a list of providers by the link that `provider` names, and the form that has a
-// button of the value `press`, or else the first form and its first button. It ends at the URL that begins with `stop`,
-// which it does not open.
+// button of the value `press` or of the user's name, or else the first form and its first button. It ends at the URL that
+// begins with `stop`, which it does not open.
 
 import { createInterface } from 'node:readline';
 import { parse } from 'node-html-parser';
@@ -20,28 +20,30 @@ export class Person {
     this.pages = []; // the texts of the pages that were answered, for assertions
   }
 
-  async open(url, form) {
-    const answer = await fetch(url, {
-      method: form ? 'POST' : 'GET',
-      body: form,
-      redirect: 'manual',
-      headers: { cookie: this.#cookiesFor(new URL(url)), accept: 'text/html', ...(form && { origin: new URL(url).origin }) },
-    });
+  // `site` is how the address relates to the page that leads there (Fetch Metadata).
+  async open(url, form, site) {
+    const headers = { accept: 'text/html', cookie: this.#cookiesFor(new URL(url)), 'sec-fetch-site': site };
+    if (form) headers.origin = new URL(url).origin;
+    const answer = await fetch(url, { method: form ? 'POST' : 'GET', body: form, redirect: 'manual', headers });
     for (const header of answer.headers.getSetCookie()) this.#keep(header, new URL(url));
     return { status: answer.status, location: answer.headers.get('location'), text: await answer.text() };
   }
 
   async walk(url, stop) {
     let form;
+    let site = 'none';
     for (let step = 0; step < MOST_STEPS; step++) {
       if (!form && url.startsWith(stop)) return url;
-      const { status, location, text } = await this.open(url, form);
+      const { status, location, text } = await this.open(url, form, site);
       if (location) {
-        [url, form] = [new URL(location, url).href, undefined];
+        const next = new URL(location, url);
+        if (next.origin !== new URL(url).origin) site = 'same-site';
+        [url, form] = [next.href, undefined];
       } else {
         if (status >= 400) throw new Error(`${status} from ${url}: ${words(parse(text))}`);
         this.pages.push(words(parse(text)));
         [url, form] = this.#answer(parse(text), url);
+        site = 'same-origin';
       }
     }
     throw new Error(`no end after ${MOST_STEPS} steps, last at ${url}`);
@@ -69,7 +71,8 @@ export class Person {
     });
   }
 
-  #pressed = (form) => form.querySelectorAll('button').find((each) => each.getAttribute('value') === this.press);
+  #pressed = (form) => form.querySelectorAll('button').find((each) =>
+    [this.press, this.fields.login].includes(each.getAttribute('value')));
 
   #button(form) {
     const button = this.#pressed(form) ?? form.querySelector('button');

@@ -1,0 +1,55 @@
+//! Our pages in a real browser: Debian's Chromium, by keyboard, on a phone and on a desktop, light and dark.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a browser that does not play along ends the test"
+)]
+
+#[path = "../house/mod.rs"]
+#[expect(dead_code, reason = "shared with the interop tests, which need more of it")]
+mod house;
+
+use chancery::oauth::pkce::CodeChallenge;
+use serde_json::json;
+use url::Url;
+
+use house::{
+    DECLARED, House, LOGIN, Plan,
+    peer::{node, play},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
+    let house = House::build(Plan { chooser: true, ..Plan::default() }).await;
+    let challenge = CodeChallenge::of(&"v".repeat(43));
+    let authorize = Url::parse_with_params(
+        &house.url("/oauth/authorize"),
+        [
+            ("response_type", "code"),
+            ("client_id", DECLARED),
+            ("redirect_uri", "http://127.0.0.1/callback"),
+            ("scope", "notes:read notes:write"),
+            ("resource", &house.sample),
+            ("state", "state"),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ],
+    )
+    .unwrap();
+    let output = concat!(env!("CARGO_MANIFEST_DIR"), "/target/screenshots");
+    std::fs::create_dir_all(output).unwrap();
+    let pages = json!({
+        "issuer": house.issuer,
+        "authorize": authorize,
+        "login": LOGIN,
+        "provider": "acme",
+        "untick": "notes:write",
+        "output": output,
+    });
+    let seen = play(node("pages.mjs").env("PAGES", pages.to_string()), "");
+    for page in ["chooser", "consent", "account", "error"] {
+        assert_eq!(seen.iter().filter(|line| line["page"] == page).count(), 4, "{page}: {seen:?}");
+    }
+}

