@@ -63,7 +63,8 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
 
     let mut tx = request.begin(app).await?;
     if !codes::consume(&mut tx, &code.hash, &grant.id, now).await? {
-        drop(tx);
+        // Returns once the other request's write is in force, so that its grant is found.
+        tx.commit().await?;
         return Err(replayed(app, request, &code).await);
     }
     grants::insert(&mut tx, &grant).await?;
