@@ -15,6 +15,8 @@ mod authorization;
 mod consent;
 mod docs;
 mod machine;
+mod metadata;
+mod path_issuer;
 mod refresh;
 mod sign_in;
 mod upstream_trouble;

@@ -95,7 +95,10 @@ impl Client {
     pub(crate) async fn authorize(&self, server: &Server, browser: &Browser, user: &str) -> String {
         let page = self.begin(server, browser, user).await;
         let back = browser
-            .submit_until(&page.form("/interaction/").set("decision", "allow"), &self.redirect_uri)
+            .submit_until(
+                &page.form(&server.path("/interaction/")).set("decision", "allow"),
+                &self.redirect_uri,
+            )
             .await;
         self.code(server, &back)
     }

@@ -52,9 +52,19 @@ impl Server {
         format!("{origin}{path}")
     }
 
+    /// A path as pages name it.
+    pub(crate) fn path(&self, path: &str) -> String {
+        self.app.path(path)
+    }
+
     /// A bare request to a path under the issuer's.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         http().request(method, self.url(path))
+    }
+
+    /// What a path under the issuer's answers to a bare `GET`, as JSON.
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
+        self.request(Method::GET, path).send().await.unwrap().json().await.unwrap()
     }
 
     /// Lets time pass.
