@@ -5,8 +5,18 @@
 //! `CHANCERY_BENCH_POSTGRES` names an empty database. Both servers answer public clients with ES256 access tokens for
 //! one resource and rotate refresh tokens.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a measurement that cannot go on ends, and prints what it found"
+)]
+
 #[path = "../it/support/browser.rs"]
-#[expect(dead_code, unused_imports, reason = "shared with the stories, which need more of it")]
+#[expect(dead_code, reason = "shared with the stories, which need more of it")]
 mod browser;
 
 use std::{
@@ -14,7 +24,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -127,9 +137,13 @@ async fn ready(url: &str) -> bool {
     http().get(url).send().await.is_ok_and(|answer| answer.status() == 200)
 }
 
+/// One pool of connections for everything, so that servers are measured and not handshakes.
 #[expect(clippy::disallowed_methods, reason = "the load is no part of the house")]
 fn http() -> reqwest::Client {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    });
+    HTTP.clone()
 }
 
 fn peer() -> Target {
@@ -172,8 +186,9 @@ async fn measure(target: Target, form: &str) {
 
     let http = http();
     let began = Instant::now();
-    let tokens = spread(codes, |code| {
-        let (http, target, verifier) = (http.clone(), Arc::clone(&target), verifier.clone());
+    let shared = (http.clone(), Arc::clone(&target), verifier);
+    let tokens = spread(codes, move |code| {
+        let (http, target, verifier) = shared.clone();
         async move {
             let form = [
                 ("grant_type", "authorization_code"),
@@ -232,9 +247,9 @@ fn authorize_url(authorize: &str, verifier: &str) -> String {
 }
 
 async fn obtain_codes(browser: &Browser, authorize: &str, verifier: &str) -> Vec<String> {
-    let url = authorize_url(authorize, verifier);
-    spread((0..CODES).collect(), |_| {
-        let (browser, url) = (browser.copy(), url.clone());
+    let shared = (Arc::new(browser.copy()), authorize_url(authorize, verifier));
+    spread((0..CODES).collect(), move |_| {
+        let (browser, url) = shared.clone();
         async move {
             let back: Page = browser.open_until(&url, REDIRECT_URI).await;
             back.parameter("code").unwrap_or_else(|| panic!("no code at {}", back.url))
