@@ -176,8 +176,7 @@ fn metadata_of(sent: Registration, policy: &DynamicRegistration) -> Result<Regis
         })?;
     let all_local = redirect_uris.iter().all(|uri| uri.reach() != Reach::Web);
     Ok(RegisteredMetadata {
-        client_name: sent
-            .client_name
+        client_name: plain(sent.client_name)?
             .map(|name| name.trim().chars().take(MAX_NAME_CHARS).collect::<String>())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "An unnamed application".to_owned()),
@@ -189,14 +188,24 @@ fn metadata_of(sent: Registration, policy: &DynamicRegistration) -> Result<Regis
             .filter(|kind| kind == "web" || kind == "native")
             .unwrap_or_else(|| if all_local { "native" } else { "web" }.to_owned()),
         scope: sent.scope.as_deref().and_then(|scope| ScopeSet::parse(scope).ok()),
-        client_uri: short(sent.client_uri).filter(|uri| uri.starts_with("https://")),
-        software_id: short(sent.software_id),
-        software_version: short(sent.software_version),
+        client_uri: short(sent.client_uri)?.filter(|uri| uri.starts_with("https://")),
+        software_id: short(sent.software_id)?,
+        software_version: short(sent.software_version)?,
     })
 }
 
-fn short(text: Option<String>) -> Option<String> {
-    text.filter(|text| text.len() <= 512)
+/// Text without control characters: no page can show them, and PostgreSQL cannot store all of them.
+fn plain(text: Option<String>) -> Result<Option<String>, ApiError> {
+    match text {
+        Some(text) if text.trim().contains(char::is_control) => {
+            Err(ApiError::new(ErrorCode::InvalidClientMetadata, "a text has a control character in it"))
+        }
+        text => Ok(text),
+    }
+}
+
+fn short(text: Option<String>) -> Result<Option<String>, ApiError> {
+    Ok(plain(text)?.filter(|text| text.len() <= 512))
 }
 
 /// Those of the addresses that may be registered. An address that is none at all, or that would run in the browser,
