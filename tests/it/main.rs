@@ -18,5 +18,6 @@ mod machine;
 mod metadata;
 mod path_issuer;
 mod refresh;
+mod registration;
 mod sign_in;
 mod upstream_trouble;

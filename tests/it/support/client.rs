@@ -44,6 +44,11 @@ impl Client {
         }
     }
 
+    /// A public client of this id.
+    pub(crate) fn known_as(id: &str, redirect_uri: &str) -> Self {
+        Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), ..Self::desk() }
+    }
+
     pub(crate) fn scope(mut self, scope: &str) -> Self {
         self.scope = Some(scope.to_owned());
         self
@@ -152,9 +157,7 @@ impl Client {
 
 /// Posts to the token endpoint.
 pub(crate) async fn post(server: &Server, parameters: &[(&str, String)]) -> Tokens {
-    let answer = server.request(Method::POST, "/oauth/token").form(parameters).send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Tokens { status, headers, body: answer.json().await.unwrap() }
+    Tokens::of(server.request(Method::POST, "/oauth/token").form(parameters).send().await.unwrap()).await
 }
 
 /// Signs in at the test provider, if the page is its own.
@@ -167,6 +170,12 @@ pub(crate) async fn sign_in(server: &Server, browser: &Browser, page: Page, user
 }
 
 impl Tokens {
+    /// What an answer in JSON says.
+    pub(crate) async fn of(answer: reqwest::Response) -> Self {
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Self { status, headers, body: answer.json().await.unwrap() }
+    }
+
     pub(crate) fn access(&self) -> &str {
         self.body["access_token"].as_str().expect("an access token")
     }
