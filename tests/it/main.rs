@@ -12,6 +12,7 @@
 mod support;
 
 mod authorization;
+mod client_authentication;
 mod consent;
 mod docs;
 mod machine;
