@@ -14,9 +14,8 @@ use axum::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    authorize::interaction::person,
     clients,
-    identity::session::BrowserSession,
+    identity::{person::person, session::BrowserSession},
     ids::{GrantId, SessionId, UserId},
     store::{
         consents,

@@ -4,8 +4,11 @@
 //! function ([`next`]) each time the interaction's page is opened, so back, reload and several tabs all work.
 
 mod answer;
-pub mod interaction;
-pub mod next;
+mod code;
+mod consent_page;
+mod interaction;
+mod next;
+mod opened;
 pub mod request;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::{
     oauth::{
         authorization::ValidatedRequest,
         error::{ErrorCode, OAuthError},
-        redirect_uri::Reach,
+        redirect_uri::{Reach, RedirectUri},
         scope::ScopeSet,
     },
     policy::{Decision, Reason},
@@ -15,7 +15,7 @@ use crate::{
 
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// The person must sign in, or sign in again.
     SignIn,
     /// The person must be asked for these scopes.
@@ -31,7 +31,7 @@ pub enum Step {
 /// Whether a sign-in is recent enough for this request: made for it, or young enough where the client did not insist on
 /// a new one. A sign-in that was made for the request suffices in any case, since `federation` has held the provider to
 /// `max_age` and asking again would never end.
-pub fn sign_in_suffices(
+pub(super) fn sign_in_suffices(
     request: &ValidatedRequest,
     began: Timestamp,
     now: Timestamp,
@@ -44,7 +44,7 @@ pub fn sign_in_suffices(
 }
 
 /// What comes before there is a session that suffices.
-pub fn without_session(request: &ValidatedRequest) -> Step {
+pub(super) fn without_session(request: &ValidatedRequest) -> Step {
     if request.prompt.none {
         Step::Refuse(OAuthError::new(ErrorCode::LoginRequired, "the user is not signed in"))
     } else {
@@ -53,7 +53,7 @@ pub fn without_session(request: &ValidatedRequest) -> Step {
 }
 
 /// What comes once the person is known and the policy has spoken.
-pub fn with_session(
+pub(super) fn with_session(
     request: &ValidatedRequest,
     client: &Client,
     decision: Decision,
@@ -89,6 +89,6 @@ fn may_skip_consent(
 }
 
 /// Whether a consent given to this client at this address would be remembered.
-pub fn remembers_consent(client: &Client, redirect_uri: &crate::oauth::redirect_uri::RedirectUri) -> bool {
+pub(super) fn remembers_consent(client: &Client, redirect_uri: &RedirectUri) -> bool {
     client.is_assured() && redirect_uri.reach() == Reach::Web
 }

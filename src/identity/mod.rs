@@ -1,5 +1,6 @@
 //! Who is here: users, their accounts at providers, and the browsers in which they are signed in.
 
+pub mod person;
 pub mod session;
 pub mod users;
 pub mod verified;

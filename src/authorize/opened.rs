@@ -1,0 +1,76 @@
+//! An interaction as one request of its browser finds it, and what can be said of it before anything is decided.
+
+use std::sync::Arc;
+
+use crate::{
+    app::App,
+    authorize::{client_of, next},
+    clients::Client,
+    config::resource::Resource,
+    identity::session::BrowserSession,
+    ids::InteractionId,
+    oauth::scope::ScopeSet,
+    policy::{self, Asked, Decision},
+    store::{
+        identities,
+        interactions::{self, Interaction},
+        sessions::SignedIn,
+    },
+    web::error::PageError,
+};
+
+/// An interaction with what belongs to it, for one request of its browser.
+pub(super) struct Opened<'a> {
+    pub(super) interaction: Interaction,
+    pub(super) client: Client,
+    pub(super) resource: &'a Resource,
+}
+
+/// Finds an interaction that this browser began and that is not answered yet.
+pub(super) async fn open<'a>(
+    app: &'a Arc<App>,
+    id: &str,
+    session: &BrowserSession,
+) -> Result<Opened<'a>, PageError> {
+    let id = InteractionId::parse(id).ok_or_else(PageError::stale_link)?;
+    let interaction = interactions::find(&app.db, &id, &session.browser_hash(), app.clock.now())
+        .await?
+        .filter(|interaction| interaction.answered_at.is_none())
+        .ok_or_else(PageError::stale_link)?;
+    let request = &interaction.request;
+    let client = client_of(app, Some(request.client.as_str())).await?;
+    let still_registered = client.redirect_uris.iter().any(|known| known.admits(&request.reply.redirect_uri));
+    let resource = app.config.resources.get(&request.resource).filter(|_| still_registered);
+    let resource = resource.ok_or_else(PageError::stale_link)?;
+    Ok(Opened { interaction, client, resource })
+}
+
+/// The person signed in in this browser, if her sign-in suffices for the request.
+pub(super) fn sufficient<'s>(
+    app: &App,
+    opened: &Opened<'_>,
+    session: &'s BrowserSession,
+) -> Option<&'s SignedIn> {
+    let interaction = &opened.interaction;
+    session.signed_in().filter(|signed_in| {
+        next::sign_in_suffices(&interaction.request, interaction.created_at, app.clock.now(), signed_in)
+    })
+}
+
+/// What the policy says to `scope` for this person and client at the resource.
+pub(super) async fn decide(
+    app: &App,
+    opened: &Opened<'_>,
+    signed_in: &SignedIn,
+    scope: &ScopeSet,
+) -> Result<Decision, PageError> {
+    let account =
+        identities::find_enabled(&app.db, &signed_in.identity_id).await?.ok_or_else(PageError::stale_link)?;
+    let subject = policy::Subject {
+        provider: account.provider,
+        organization: account.organization,
+        groups: account.groups.0,
+    };
+    let asked = Asked { client: &opened.client.id, resource: opened.resource, scope };
+    Ok(policy::decide(&subject, asked))
+}
