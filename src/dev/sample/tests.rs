@@ -286,14 +286,15 @@ async fn unknown_keys_fetch_once_in_thirty_seconds_and_new_ones_are_found() {
     let claims = issuer.claims(&sample);
     let new_key = new_key();
     let rotated = jsonwebtoken::encode(&header("k2"), &claims, &new_key).unwrap();
+    assert_eq!(sample.post(Some(&issuer.token(&claims)), list()).await.status(), StatusCode::OK);
     for _ in 0..3 {
         assert_eq!(sample.post(Some(&rotated), list()).await.status(), StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(issuer.served.fetches.load(Ordering::SeqCst), 1);
+    assert_eq!(issuer.served.fetches.load(Ordering::SeqCst), 2);
     issuer.publish("k2", &new_key);
     sample.clock.advance(Duration::from_secs(30));
     assert_eq!(sample.post(Some(&rotated), list()).await.status(), StatusCode::OK);
-    assert_eq!(issuer.served.fetches.load(Ordering::SeqCst), 2);
+    assert_eq!(issuer.served.fetches.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
