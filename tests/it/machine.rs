@@ -366,6 +366,35 @@ async fn people_s_grants_take_assertions_too_and_spend_them(#[values(On::Sqlite,
 }
 
 #[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_a_race_to_refresh_keeps_its_assertion_for_the_second_look(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some((server, key)) = with_key(on).await else { return };
+    let client = Client { id: "signer".to_owned(), ..Client::desk() };
+    let code = client.authorize(&server, &Browser::new(), "ada").await;
+    let mut exchange = client.exchange_parameters(&code);
+    let proof = || {
+        let assertion = sign(&key, &claims(&server));
+        [("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
+    };
+    exchange.extend(proof());
+    let tokens = post(&server, &exchange).await;
+    let refresh = || {
+        let mut form =
+            vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", tokens.refresh().to_owned())];
+        form.extend(proof());
+        form
+    };
+    let forms: Vec<_> = (0..16).map(|_| refresh()).collect();
+    let answers = futures_join(forms.iter().map(|form| post(&server, form))).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.refresh(), answers[0].refresh());
+    }
+}
+
+#[rstest]
 #[tokio::test]
 async fn published_keys_are_fetched_and_an_outage_is_nobody_s_refusal(
     #[values(On::Sqlite, On::Postgres)] on: On,

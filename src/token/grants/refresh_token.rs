@@ -73,8 +73,10 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     } else {
         let salt = app.entropy.bytes::<32>();
         if !refresh_tokens::rotate(&mut tx, &stored.hash, &salt, now).await? {
-            // Returns once the other request's write is in force, so that the second look sees it.
-            tx.commit().await?;
+            // Rolled back, so that the client's assertion is good for the second look; an empty transaction then returns
+            // once the other request's write is in force, so that the second look sees it.
+            drop(tx);
+            app.db.begin().await?.commit().await?;
             return Ok(None);
         }
         let successor = successor_of(&presented, &salt)?;
