@@ -22,3 +22,4 @@ mod refresh;
 mod registration;
 mod sign_in;
 mod upstream_trouble;
+mod walk;

@@ -16,6 +16,8 @@ use crate::entropy::Entropy;
 const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
 /// The button on the consent page.
 const ALLOW: &str = "Allow";
+/// What the client writes down.
+const NOTE: &str = "Walked the whole way.";
 
 /// Walks it, telling each step to `wire`.
 pub(super) async fn tell(journey: &Journey, wire: &mut Wire<'_>, entropy: Entropy) -> Result<(), WalkError> {
@@ -88,7 +90,7 @@ impl Walker<'_, '_> {
 
     async fn step_up_and_write(&mut self, reading: &Tokens) -> Result<Tokens, WalkError> {
         self.wire.step("The other tool needs another scope. The answer names all that a new token needs.")?;
-        let note = json!({ "text": "Walked the whole way." });
+        let note = json!({ "text": NOTE });
         let refused = self.call(reading, "write_note", note.clone()).await?.expect(StatusCode::FORBIDDEN)?;
         let challenge = challenge(&refused)?;
         expect("the error", "insufficient_scope", &challenge_parameter(&challenge, "error")?)?;
@@ -102,9 +104,10 @@ impl Walker<'_, '_> {
 
         self.wire.step("The new token opens the tool.")?;
         let written = self.call(&tokens, "write_note", note).await?.expect(StatusCode::OK)?;
-        expect_tool("Noted.", &written)?;
+        expect("the tool's answer", "Noted.", &tool_text(&written)?)?;
         let read = self.call(&tokens, "read_notes", json!({})).await?.expect(StatusCode::OK)?;
-        expect_tool("Walked the whole way.", &read)?;
+        let newest = tool_text(&read)?;
+        expect("the newest note", NOTE, newest.lines().last().unwrap_or_default())?;
         Ok(tokens)
     }
 
@@ -184,9 +187,9 @@ fn expect(what: &str, expected: &str, got: &str) -> Result<(), Deviation> {
     )
 }
 
-/// What the tool answered, as text.
-fn expect_tool(expected: &str, answer: &Answer) -> Result<(), Deviation> {
+/// What the tool answered.
+fn tool_text(answer: &Answer) -> Result<String, Deviation> {
     let answer = answer.json()?;
-    let text = answer.pointer("/result/content/0/text").and_then(Value::as_str).unwrap_or_default();
-    expect("the tool's answer", expected, text)
+    let text = answer.pointer("/result/content/0/text").and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| Deviation::new("a text from the tool", &answer.to_string()))
 }

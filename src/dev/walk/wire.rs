@@ -13,6 +13,8 @@ use super::{Deviation, WalkError, page::Page};
 
 /// How much of a token, code or key is printed.
 const SHOWN_CHARS: usize = 12;
+/// What is as long as 256 bits in base64url may be a secret.
+const SECRET_BYTES: usize = 43;
 /// How much of any other value is printed.
 const MAX_VALUE_CHARS: usize = 110;
 /// The headers that tell something in an answer.
@@ -165,12 +167,12 @@ pub(super) fn get(url: Url) -> Request {
     Request::new(Method::GET, url)
 }
 
-/// A token, code or the like is one long run without spaces or slashes; of those the beginning is enough to tell
-/// them apart. Everything else stays readable.
+/// A secret is one long run of letters, and the beginning is enough to tell two apart; everything else stays readable.
+/// Shorter runs, such as ids, are no secrets here.
 fn shorten(value: &str) -> String {
-    let opaque = value.len() > 2 * SHOWN_CHARS && !value.contains([' ', '/', ':']);
-    let known_secret = ["chy_", "eyJ"].iter().any(|prefix| value.starts_with(prefix));
-    if opaque || known_secret { cut(value, SHOWN_CHARS) } else { cut(value, MAX_VALUE_CHARS) }
+    let opaque = value.len() >= SECRET_BYTES && !value.contains([' ', '/', ':']);
+    let public = value.starts_with("chy_client_");
+    cut(value, if opaque && !public { SHOWN_CHARS } else { MAX_VALUE_CHARS })
 }
 
 fn shorten_query(url: &str) -> String {
@@ -191,5 +193,27 @@ fn cut(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_cut_and_the_rest_is_not() {
+        let secret = "x".repeat(43);
+        assert_eq!(shorten(&secret), "xxxxxxxxxxxx…");
+        assert_eq!(
+            shorten_query(&format!("http://h/cb?code={secret}&iss=http://h")),
+            "http://h/cb?code=xxxxxxxxxxxx…&iss=http://h"
+        );
+        assert_eq!(shorten_cookie(&format!("sid={secret}; Path=/")), "sid=xxxxxxxxxxxx…; Path=/");
+        for whole in [
+            "01a1fcb7-9c78-7a7e-880d-6d42bd61a650",
+            "http://127.0.0.1:49152/a/rather/long/path/of/a/callback",
+        ] {
+            assert_eq!(shorten(whole), whole);
+        }
     }
 }
