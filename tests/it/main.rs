@@ -15,6 +15,7 @@ mod authorization;
 mod client_authentication;
 mod consent;
 mod docs;
+mod documents;
 mod machine;
 mod metadata;
 mod path_issuer;

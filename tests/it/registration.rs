@@ -63,7 +63,7 @@ async fn a_client_that_says_little_can_do_the_whole_journey(#[values(On::Sqlite,
     assert!(again.find_form("/interaction/").is_some(), "whoever registers is asked about every time");
 }
 
-/// Claude Code, SEP-837 clients and OpenCode: extra members, `native`, a portless localhost.
+/// Claude Code and other clients of today: extra members, `native`, a portless localhost.
 #[rstest]
 #[case::claude_code(json!({
     "client_name": "Claude Code", "redirect_uris": ["http://localhost/callback"],

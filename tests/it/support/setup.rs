@@ -82,7 +82,7 @@ impl Setup {
     /// Other sections; `server`, `database` and `encryption` are added, and `${PROVIDER}`, `${PROVIDER_SECRET}` and, for a
     /// second provider of the id `other`, `${OTHER}` stand for the test providers.
     pub(crate) fn sections(mut self, sections: &str) -> Self {
-        self.sections = sections.to_owned();
+        sections.clone_into(&mut self.sections);
         self
     }
 
