@@ -1,4 +1,5 @@
-//! Whether a user still stands as she did: asked before every token, with today's rules and her latest facts.
+//! Whether a user still stands as she did: asked before every token, with today's rules, her latest facts and her
+//! latest word.
 
 use crate::{
     app::App,
@@ -6,7 +7,7 @@ use crate::{
     ids::{ClientId, IdentityId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
     policy::{self, Asked, Subject},
-    store::identities,
+    store::{consents, identities},
     web::error::ApiError,
 };
 
@@ -19,7 +20,8 @@ pub struct Standing {
     pub email: Option<String>,
 }
 
-/// Looks the user up and asks the policy again. Answers who she is and what of `scope` she may have.
+/// Looks the user up, asks the policy again and looks for her consent. Answers who she is and what of `scope` she may
+/// have and still allows.
 pub async fn confirm(
     app: &App,
     (user, identity): (&UserId, &IdentityId),
@@ -39,6 +41,9 @@ pub async fn confirm(
     }
     let subject =
         Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };
+    let consent = consents::find(&app.db, user, client, &resource.id)
+        .await?
+        .ok_or_else(|| gone("the consent was withdrawn".to_owned()))?;
     if scope.is_empty() {
         // The grant holds no scope: the resource's defaults must not slip in.
         return Ok((Standing { subject, email: account.email }, ScopeSet::default()));
@@ -53,5 +58,9 @@ pub async fn confirm(
             .collect();
         return Err(gone(format!("policy: {}", reasons.join(", "))));
     }
-    Ok((Standing { subject, email: account.email }, decision.granted))
+    let granted = decision.granted.intersection(&consent.scope);
+    if granted.is_empty() && !decision.granted.is_empty() {
+        return Err(gone("the consent covers none of the scopes".to_owned()));
+    }
+    Ok((Standing { subject, email: account.email }, granted))
 }

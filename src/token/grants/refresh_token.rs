@@ -20,7 +20,6 @@ use crate::{
     oauth::{error::ErrorCode, scope::ScopeSet},
     secret::{RefreshKind, RefreshToken, TokenKind as _},
     store::{
-        consents,
         grants::{self, Grant},
         refresh_tokens::{self, StoredRefreshToken},
     },
@@ -64,7 +63,6 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     let Verified { presented, stored, grant, resource, asked } = verified;
     let user = (&grant.user_id, &grant.identity_id);
     let (standing, scope) = standing::confirm(app, user, &grant.client_id, resource, &asked).await?;
-    let scope = consented(app, &grant, &scope).await?;
 
     let token_id = TokenId::new(&app.clock, &app.entropy);
     let mut tx = request.begin(app).await?;
@@ -172,18 +170,6 @@ fn successor_of(token: &RefreshToken, salt: &[u8]) -> Result<RefreshToken, ApiEr
         URL_SAFE_NO_PAD.encode(bits.as_slice())
     ));
     RefreshToken::parse(&text).ok_or_else(|| ApiError::unavailable("refresh successor form"))
-}
-
-/// What of `scope` the person's consent still covers: the latest word counts.
-async fn consented(app: &App, grant: &Grant, scope: &ScopeSet) -> Result<ScopeSet, ApiError> {
-    let consent = consents::find(&app.db, &grant.user_id, &grant.client_id, &grant.resource)
-        .await?
-        .ok_or_else(|| dead("the consent was withdrawn"))?;
-    let covered = scope.intersection(&consent.scope);
-    if covered.is_empty() && !scope.is_empty() {
-        return Err(dead("the consent covers none of the scopes"));
-    }
-    Ok(covered)
 }
 
 /// A used token came back: its family ends (OAuth 2.1 §4.3.1).
