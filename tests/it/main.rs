@@ -11,6 +11,7 @@
 
 mod support;
 
+mod account;
 mod authorization;
 mod client_authentication;
 mod consent;

@@ -6,7 +6,7 @@ use reqwest::{Method, header};
 use scraper::{Html, Selector};
 use url::Url;
 
-use super::http;
+use super::{Server, http};
 
 /// A browser with a cookie jar for each host and port.
 #[derive(Default)]
@@ -119,6 +119,18 @@ impl Browser {
         self.cookies.lock().unwrap().clone()
     }
 
+    /// The `Cookie` header that this browser sends to the server.
+    pub(crate) fn cookie(&self, server: &Server) -> String {
+        let ours = Url::parse(&server.base).unwrap().origin().ascii_serialization();
+        let jar = self.cookies();
+        let held: Vec<String> = jar
+            .iter()
+            .filter(|((at, _), _)| *at == ours)
+            .map(|((_, name), value)| format!("{name}={value}"))
+            .collect();
+        held.join("; ")
+    }
+
     /// A browser that holds the same cookies.
     pub(crate) fn copy(&self) -> Self {
         Self { cookies: Mutex::new(self.cookies()) }
@@ -141,12 +153,17 @@ impl Page {
             .unwrap_or_else(|| panic!("no form for {action} at {}: {}", self.url, self.text()))
     }
 
-    /// The same, if there is one. Fields are as the page has them: ticked boxes, hidden values; no button.
+    /// The same, if there is one.
     pub(crate) fn find_form(&self, action: &str) -> Option<Form> {
+        self.forms(action).into_iter().next()
+    }
+
+    /// All forms whose action's path begins so. Fields are as the page has them: ticked boxes, hidden values; no button.
+    pub(crate) fn forms(&self, action: &str) -> Vec<Form> {
         let html = Html::parse_document(&self.body);
-        let forms = Selector::parse("form").unwrap();
         let inputs = Selector::parse("input").unwrap();
-        for form in html.select(&forms) {
+        let mut found = Vec::new();
+        for form in html.select(&Selector::parse("form").unwrap()) {
             let target = self.url.join(form.attr("action").unwrap_or_default()).unwrap();
             if !target.path().starts_with(action) {
                 continue;
@@ -162,9 +179,9 @@ impl Page {
                     Some((input.attr("name")?.to_owned(), input.attr("value").unwrap_or_default().to_owned()))
                 })
                 .collect();
-            return Some(Form { action: target, method, fields });
+            found.push(Form { action: target, method, fields });
         }
-        None
+        found
     }
 
     /// What a person reads, in one line.

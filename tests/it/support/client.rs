@@ -160,6 +160,14 @@ pub(crate) async fn post(server: &Server, parameters: &[(&str, String)]) -> Toke
     Tokens::of(server.request(Method::POST, "/oauth/token").form(parameters).send().await.unwrap()).await
 }
 
+/// The account page, after a sign-in where one is asked for.
+pub(crate) async fn account(server: &Server, browser: &Browser, user: &str) -> Page {
+    let page = browser.open(&server.url("/account")).await;
+    let page = sign_in(server, browser, page, user, "nowhere:").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    page
+}
+
 /// Signs in at the test provider, if the page is its own.
 pub(crate) async fn sign_in(server: &Server, browser: &Browser, page: Page, user: &str, stop: &str) -> Page {
     if !page.url.as_str().starts_with(&server.provider) {
