@@ -10,7 +10,7 @@ use crate::{
         scope::ScopeSet,
     },
     policy::{Decision, Reason},
-    store::{consents::Consent, sessions::SignedIn},
+    store::{consents::Consent, interactions::Interaction, sessions::SignedIn},
 };
 
 /// The next step.
@@ -30,14 +30,11 @@ pub(super) enum Step {
 
 /// Whether a sign-in is recent enough for this request: made for it, or young enough where the client did not insist on
 /// a new one. A sign-in that was made for the request suffices in any case, since `federation` has held the provider to
-/// `max_age` and asking again would never end.
-pub(super) fn sign_in_suffices(
-    request: &ValidatedRequest,
-    began: Timestamp,
-    now: Timestamp,
-    session: &SignedIn,
-) -> bool {
-    let made_for_it = session.created_at >= began;
+/// `max_age` and asking again would never end. One that was merely made meanwhile does not: nothing of what this
+/// request demands was asked of the provider.
+pub(super) fn sign_in_suffices(interaction: &Interaction, now: Timestamp, session: &SignedIn) -> bool {
+    let request = &interaction.request;
+    let made_for_it = session.interaction_id.as_ref() == Some(&interaction.id);
     let age = now.since(session.auth_time).as_secs();
     let young_enough = request.max_age.is_none_or(|most| age <= u64::from(most));
     made_for_it || (young_enough && !request.prompt.login)

@@ -51,10 +51,8 @@ pub(super) fn sufficient<'s>(
     opened: &Opened<'_>,
     session: &'s BrowserSession,
 ) -> Option<&'s SignedIn> {
-    let interaction = &opened.interaction;
-    session.signed_in().filter(|signed_in| {
-        next::sign_in_suffices(&interaction.request, interaction.created_at, app.clock.now(), signed_in)
-    })
+    let now = app.clock.now();
+    session.signed_in().filter(|signed_in| next::sign_in_suffices(&opened.interaction, now, signed_in))
 }
 
 /// What the policy says to `scope` for this person and client at the resource.

@@ -218,6 +218,7 @@ async fn enter(
                 created_at: now,
                 last_seen_at: now,
                 expires_at: now.plus(app.config.lifetimes.session_absolute),
+                interaction_id: login.interaction_id.clone(),
             },
         )
         .await?;

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{IdentityId, ProviderId, SessionId, UserId},
+    ids::{IdentityId, InteractionId, ProviderId, SessionId, UserId},
 };
 
 /// A person signed in in one browser.
@@ -33,6 +33,8 @@ pub struct SignedIn {
     pub last_seen_at: Timestamp,
     /// When the session ends, however much it is used.
     pub expires_at: Timestamp,
+    /// The authorization request that the person signed in for; the provider was held to what it asks.
+    pub interaction_id: Option<InteractionId>,
 }
 
 /// Writes a new session.
@@ -40,8 +42,8 @@ pub async fn insert(tx: &mut Tx, session: &SignedIn) -> Result<(), StoreError> {
     on!(tx, |executor| {
         sqlx::query(
         "INSERT INTO sessions (id, user_id, identity_id, provider, auth_time, acr, amr, user_agent, created_at,
-             last_seen_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+             last_seen_at, expires_at, interaction_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
     )
     .bind(&session.id)
     .bind(&session.user_id)
@@ -54,6 +56,7 @@ pub async fn insert(tx: &mut Tx, session: &SignedIn) -> Result<(), StoreError> {
     .bind(session.created_at)
     .bind(session.last_seen_at)
     .bind(session.expires_at)
+    .bind(&session.interaction_id)
     .execute(executor)
     .await
     .map(drop)

@@ -11,6 +11,7 @@
 
 mod support;
 
+mod abuse;
 mod account;
 mod authorization;
 mod client_authentication;

@@ -1,0 +1,60 @@
+//! What strangers, and people at another's keyboard, try: to get round a fresh sign-in, to fill the record, to take
+//! the server's time, to keep what was taken from them.
+
+use std::time::Duration;
+
+use axum::Router;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chancery::web::serve::serve;
+use reqwest::{Method, header};
+use rstest::rstest;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+use crate::support::{Browser, Client, On, PLAIN, Server, Setup, Upstream, client::sign_in};
+
+/// A client that insists on a fresh sign-in gets one that was made for it, not one that was made beside it.
+#[rstest]
+#[case::prompt("prompt", "login")]
+#[case::max_age("max_age", "60")]
+#[tokio::test]
+async fn a_sign_in_for_something_else_is_not_the_one_that_was_asked_for(
+    #[case] name: &str,
+    #[case] value: &str,
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let upstream = Upstream::start().await;
+    let providers = upstream.entry("acme", "client_auth: none, organization: acme, sign_in: { anyone: true }");
+    let resources = &PLAIN[PLAIN.find("resources:").unwrap()..];
+    let Some(server) = Server::start_with(on, &format!("providers:\n{providers}{resources}")).await else {
+        return;
+    };
+    let browser = Browser::new();
+    let long_ago = |claims: &mut Value| claims["auth_time"] = json!(claims["iat"].as_i64().unwrap() - 9 * 3600);
+    upstream.sign_in(&server, &browser, long_ago).await;
+    let client = Client::desk().with(name, value);
+    let url = Url::parse(&client.authorize_url(&server)).unwrap();
+    let interaction = browser.send(Method::GET, &url, None).await.location().unwrap();
+    upstream.sign_in(&server, &browser, long_ago).await;
+    let page = browser.open_until(interaction.as_str(), &upstream.issuer()).await;
+    assert!(page.url.as_str().starts_with(&upstream.issuer()), "not asked again: {}", page.text());
+}
+
+/// A consent page that was shown to one person cannot be answered by the next in the same browser.
+#[tokio::test]
+async fn a_second_person_in_the_same_browser_does_not_answer_for_the_first() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let (client, browser) = (Client::desk(), Browser::new());
+    let page = client.begin(&server, &browser, "ada").await;
+    let again = browser.open(&server.url("/login/test?prompt=login")).await;
+    sign_in(&server, &browser, again, "grace", "nowhere:").await;
+    let answer = browser.submit(&page.form("/interaction/").set("decision", "allow")).await;
+    assert_eq!(answer.status, 403, "{}", answer.text());
+}
