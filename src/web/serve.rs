@@ -12,12 +12,14 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, service_fn};
 
-/// From the first byte of a request to the end of its headers.
+/// From the first byte of a request to the end of its headers; and from the opening of a connection to its first
+/// request, since hyper waits without end for the bytes that tell HTTP/1 from HTTP/2.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at once; each costs a few KB and one file descriptor.
 const MAX_CONNECTIONS: usize = 8192;
@@ -41,10 +43,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = graceful.watch(connection(stream, peer, router.clone()));
+                let asked = Arc::new(Notify::new());
+                let connection = graceful.watch(connection(stream, peer, router.clone(), Arc::clone(&asked)));
                 tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%peer, %error, "connection ended");
+                    tokio::select! {
+                        ended = connection => if let Err(error) = ended {
+                            tracing::debug!(%peer, %error, "connection ended");
+                        },
+                        () = silence(&asked) => tracing::debug!(%peer, "connection without a request"),
                     }
                     drop(place);
                 });
@@ -56,22 +62,31 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    if timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("stopped with requests under way");
     }
     Ok(())
+}
+
+/// Ends when nothing was asked for too long; never, once something was.
+async fn silence(asked: &Notify) {
+    if timeout(HEADER_TIMEOUT, asked.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    asked: Arc<Notify>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> {
     // Answers are small: waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
     let service = TowerToHyperService::new(service_fn(move |mut request: hyper::Request<Incoming>| {
+        asked.notify_one();
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request.map(Body::new))
     }));

@@ -47,6 +47,25 @@ async fn a_sign_in_for_something_else_is_not_the_one_that_was_asked_for(
     assert!(page.url.as_str().starts_with(&upstream.issuer()), "not asked again: {}", page.text());
 }
 
+/// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
+#[rstest]
+#[case::silent(b"")]
+#[case::half_a_preface(b"PRI * HT")]
+#[case::no_request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
+#[tokio::test]
+async fn a_silent_connection_is_closed(#[case] said: &[u8]) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, Router::new(), stop.clone()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(said).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = timeout(Duration::from_secs(14), stream.read_to_end(&mut rest)).await;
+    stop.cancel();
+    assert!(ended.is_ok(), "still open");
+}
+
 /// A consent page that was shown to one person cannot be answered by the next in the same browser.
 #[tokio::test]
 async fn a_second_person_in_the_same_browser_does_not_answer_for_the_first() {
