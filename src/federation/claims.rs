@@ -62,11 +62,12 @@ impl<'a> Claims<'a> {
         (Some(first), confirmed)
     }
 
+    /// A line of text; one with a control character in it is none. PostgreSQL could not hold a NUL.
     fn text(&self, path: &ClaimPath, longest: usize) -> Option<String> {
         self.lookup(path)
             .and_then(Value::as_str)
             .map(str::trim)
-            .filter(|text| !text.is_empty() && text.len() <= longest)
+            .filter(|text| !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control))
             .map(str::to_owned)
     }
 

@@ -52,9 +52,10 @@ pub enum Groups {
 }
 
 impl Groups {
-    /// The groups of these names; names that are empty or longer than any real one are left out.
+    /// The groups of these names; names that are empty, longer than any real one, or hold a NUL, which PostgreSQL
+    /// cannot, are left out.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        let usable = |name: &String| (1..=MAX_GROUP_BYTES).contains(&name.len());
+        let usable = |name: &String| (1..=MAX_GROUP_BYTES).contains(&name.len()) && !name.contains('\0');
         let names: BTreeSet<_> = names.into_iter().filter(usable).collect();
         if names.len() > MAX_GROUPS { Self::TooMany } else { Self::Known(names) }
     }

@@ -47,6 +47,26 @@ async fn a_sign_in_for_something_else_is_not_the_one_that_was_asked_for(
     assert!(page.url.as_str().starts_with(&upstream.issuer()), "not asked again: {}", page.text());
 }
 
+/// PostgreSQL holds no NUL in text or JSON: what carries one is answered all the same.
+#[rstest]
+#[tokio::test]
+async fn a_nul_in_what_a_provider_says_is_no_outage(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let upstream = Upstream::start().await;
+    let entry = "client_auth: none, claims: { groups: groups }, sign_in: { anyone: true }";
+    let resources = &PLAIN[PLAIN.find("resources:").unwrap()..].replace("[acme]", "[]");
+    let sections = format!("providers:\n{}{resources}", upstream.entry("acme", entry));
+    let Some(server) = Server::start_with(on, &sections.replace("    allow: { organizations: [] }\n", "")).await
+    else {
+        return;
+    };
+    let page = upstream
+        .sign_in(&server, &Browser::new(), |claims| {
+            (claims["name"], claims["groups"]) = (json!("A\u{0}da"), json!(["staff", "a\u{0}b"]));
+        })
+        .await;
+    assert_eq!((page.status, page.url.path()), (200, "/account"), "{}", page.text());
+}
+
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
 #[rstest]
 #[case::silent(b"")]
