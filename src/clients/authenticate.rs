@@ -62,6 +62,7 @@ pub async fn authenticate(
     params: &Params,
 ) -> Result<Authenticated, ApiError> {
     let mut refused = ApiError::invalid_client(false, "no client_id");
+    let mut failed = Vec::new();
     for claim in claims(headers, params)? {
         let attempt = (claim.id.clone(), ip);
         if !app.limits.client_failures.admits(&attempt, app.clock.now()) {
@@ -71,10 +72,14 @@ pub async fn authenticate(
             Ok(proven) => return Ok(proven),
             Err(error) if error.is_fault() => return Err(error),
             Err(error) => {
-                app.limits.client_failures.count(attempt, app.clock.now());
+                failed.push(attempt);
                 refused = error;
             }
         }
+    }
+    // Only now: a reading that fails beside one that holds is no guess.
+    for attempt in failed {
+        app.limits.client_failures.count(attempt, app.clock.now());
     }
     Err(refused)
 }

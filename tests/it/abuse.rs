@@ -67,6 +67,23 @@ async fn a_nul_in_what_a_provider_says_is_no_outage(#[values(On::Sqlite, On::Pos
     assert_eq!((page.status, page.url.path()), (200, "/account"), "{}", page.text());
 }
 
+/// A secret that HTTP Basic can be read in two ways is right in one of them: the other is no failed guess.
+#[tokio::test]
+async fn a_right_secret_is_never_counted_as_a_guess() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let credentials = STANDARD.encode("backend:correct-horse-battery-staple-+%-0123456789");
+    for _ in 0..30 {
+        let answer = server
+            .request(Method::POST, "/oauth/token")
+            .header(header::AUTHORIZATION, format!("Basic {credentials}"))
+            .form(&[("grant_type", "authorization_code"), ("code", "x"), ("code_verifier", &"v".repeat(43))])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 400, "{}", answer.text().await.unwrap());
+    }
+}
+
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
 #[rstest]
 #[case::silent(b"")]
