@@ -44,12 +44,10 @@ pub async fn confirm(
     let consent = consents::find(&app.db, user, client, &resource.id)
         .await?
         .ok_or_else(|| gone("the consent was withdrawn".to_owned()))?;
-    if scope.is_empty() {
-        // The grant holds no scope: the resource's defaults must not slip in.
-        return Ok((Standing { subject, email: account.email }, ScopeSet::default()));
-    }
     let decision = policy::decide(&subject, Asked { client, resource, scope });
-    if !decision.is_allowed() {
+    // Of no scope the policy grants the resource's defaults, which must not slip in.
+    let allowed = decision.granted.intersection(scope);
+    if decision.barred.is_some() || (allowed.is_empty() && !scope.is_empty()) {
         let reasons: Vec<String> = decision
             .barred
             .iter()
@@ -58,8 +56,8 @@ pub async fn confirm(
             .collect();
         return Err(gone(format!("policy: {}", reasons.join(", "))));
     }
-    let granted = decision.granted.intersection(&consent.scope);
-    if granted.is_empty() && !decision.granted.is_empty() {
+    let granted = allowed.intersection(&consent.scope);
+    if granted.is_empty() && !allowed.is_empty() {
         return Err(gone("the consent covers none of the scopes".to_owned()));
     }
     Ok((Standing { subject, email: account.email }, granted))

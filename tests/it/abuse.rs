@@ -84,6 +84,22 @@ async fn a_right_secret_is_never_counted_as_a_guess() {
     }
 }
 
+/// Who may use a resource at all is asked at every refresh, also of a grant that holds no scope.
+#[rstest]
+#[tokio::test]
+async fn a_grant_without_scopes_ends_with_the_right_to_the_resource(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let wiki = "      \"wiki:read\": { description: Read the wiki, default: true }\n";
+    let reserved = "      \"wiki:read\": { description: Read the wiki, default: false }\n    allow: { groups: [support] }\n";
+    let Some(server) = Setup::on(on).replacing(wiki, reserved).start().await else { return };
+    let client = Client { resource: Some("https://mcp.acme.example/wiki".into()), ..Client::desk() };
+    let tokens = client.obtain(&server, &Browser::new(), "ada").await;
+    assert_eq!(tokens.body["scope"], "");
+    let tokens = client.refresh(&server, tokens.refresh()).await;
+    assert_eq!(tokens.status, 200, "{}", tokens.body);
+    server.execute("UPDATE identities SET groups = '[]'").await;
+    assert_eq!(client.refresh(&server, tokens.refresh()).await.error(), "invalid_grant");
+}
+
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
 #[rstest]
 #[case::silent(b"")]
