@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
+use url::Url;
 
 use crate::{
     app::App,
@@ -76,12 +77,17 @@ fn notice(ended: &str) -> Option<&'static str> {
     }
 }
 
+/// A client that is known by its document is not asked for it here: by not answering it could keep this page, on which
+/// its access is ended, from being shown.
 async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
-    let client = clients::find(app, &grant.client_id).await.ok();
-    let host = client.as_ref().and_then(|client| match &client.origin {
-        clients::Origin::Document { host, .. } => Some(host.as_str().into()),
-        clients::Origin::Declared | clients::Origin::Dynamic => None,
-    });
+    let id = &grant.client_id;
+    let (name, host) = if id.is_url() {
+        let host = Url::parse(id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let document = app.documents.last_read(id).await;
+        (document.and_then(|document| document.name.clone()).or_else(|| host.clone()), host)
+    } else {
+        (clients::find(app, id).await.ok().map(|client| client.name), None)
+    };
     let resource = app.config.resources.get(&grant.resource);
     let words = |scope: &crate::oauth::scope::Scope| {
         let rule = resource.and_then(|resource| resource.scopes.get(scope));
@@ -89,8 +95,8 @@ async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
     };
     pages::Application {
         grant: grant.id.to_string(),
-        client: client.as_ref().map_or(grant.client_id.as_str(), |client| client.name.as_str()).into(),
-        client_host: host,
+        client: name.as_deref().unwrap_or(grant.client_id.as_str()).into(),
+        client_host: host.as_deref().map(Into::into),
         resource: resource.map_or(grant.resource.as_str(), |resource| resource.name.as_str()).into(),
         scopes: grant.scope.iter().map(words).collect(),
         granted: grant.created_at.into(),

@@ -100,6 +100,26 @@ async fn a_grant_without_scopes_ends_with_the_right_to_the_resource(#[values(On:
     assert_eq!(client.refresh(&server, tokens.refresh()).await.error(), "invalid_grant");
 }
 
+/// The account page is where access is ended: no client can keep it from being shown by not answering.
+#[tokio::test]
+async fn the_account_page_waits_for_no_client() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let host = MockServer::start().await;
+    let id = format!("{}/client.json", host.uri());
+    let document =
+        json!({ "client_id": id, "client_name": "Leech", "redirect_uris": ["http://127.0.0.1/callback"] });
+    Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(document)).mount(&host).await;
+    let (client, browser) = (Client { id, ..Client::desk() }, Browser::new());
+    client.obtain(&server, &browser, "ada").await;
+    let page = browser.open(&server.url("/account")).await;
+    assert!(page.text().contains("Leech"), "{}", page.text());
+    let asked = host.received_requests().await.unwrap().len();
+    server.later(Duration::from_secs(3600));
+    let page = browser.open(&server.url("/account")).await;
+    assert!(page.text().contains("End access") && page.text().contains("127.0.0.1"), "{}", page.text());
+    assert_eq!(host.received_requests().await.unwrap().len(), asked, "nobody was asked");
+}
+
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
 #[rstest]
 #[case::silent(b"")]
