@@ -128,6 +128,11 @@ impl TryFrom<String> for RedirectUri {
             return Err("a redirect_uri has no user name or password");
         }
         let reach = reach_of(&url)?;
+        // The parser forgives `http:host`, `http:/host` and `HTTP://host`; what compares the written text would not see
+        // the host in them, and a browser takes the first two for paths of ours.
+        if reach != Reach::PrivateScheme && !written.starts_with(&format!("{}://", url.scheme())) {
+            return Err("a redirect_uri begins with https:// or http:// in lower case");
+        }
         Ok(Self { written, url, reach })
     }
 }
@@ -215,6 +220,10 @@ mod tests {
     #[case("https://h/c b")]
     #[case("//h/cb")]
     #[case("x:y")]
+    #[case("http:localhost/cb")]
+    #[case("http:/127.0.0.1/cb")]
+    #[case("HTTP://127.0.0.1/cb")]
+    #[case("https:evil.example/cb")]
     fn refused(#[case] text: &str) {
         assert!(RedirectUri::try_from(text.to_owned()).is_err(), "{text}");
     }
