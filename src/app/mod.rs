@@ -16,7 +16,7 @@ use crate::{
     net::{Guarded, Upstream},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
-    web::{limits::Limits, pages::Chrome},
+    web::{limits::Limits, pages::Chrome, request::Origin},
 };
 
 /// Everything that a request may need.
@@ -114,6 +114,17 @@ impl App {
     /// Records an event that stands alone, such as a refusal.
     pub async fn record_alone(&self, event: &Event) -> Result<(), StoreError> {
         audit::record_alone(&self.db, &self.clock, &self.entropy, event).await
+    }
+
+    /// Records a refusal, unless so many from one address are recorded already that the record would drown in them; the
+    /// log has each.
+    pub async fn record_refusal(&self, origin: &Origin, event: &Event) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if !self.limits.recorded_refusals.admits(&origin.ip, now) {
+            return Ok(());
+        }
+        self.limits.recorded_refusals.count(origin.ip, now);
+        self.record_alone(event).await
     }
 
     /// A path of ours as browsers see it, under the issuer's.

@@ -80,7 +80,7 @@ async fn not_entitled(
         .resource(&opened.resource.uri)
         .reason("policy")
         .detail("rules", rules.join(", "));
-    app.record_alone(&event).await?;
+    app.record_refusal(origin, &event).await?;
     let because = reasons
         .first()
         .map_or("a rule of your organization does not allow it", |reason| reason.kind.in_words());

@@ -84,7 +84,7 @@ async fn authorize(
                 .client(&client.id)
                 .reason(error.code.as_str())
                 .detail("why", &error.description);
-            app.record_alone(&event).await?;
+            app.record_refusal(&origin, &event).await?;
             return Ok(send_error(&app, &client, &reply, &error));
         }
     };

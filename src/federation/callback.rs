@@ -92,21 +92,17 @@ pub(super) async fn finish(
     }
 }
 
-/// Records that somebody was refused, unless it happens to one address so often that the record would drown in it.
+/// Records that somebody was refused.
 async fn record(
     app: &App,
     provider: &Provider,
     error: &SignInError,
     origin: &Origin,
 ) -> Result<(), PageError> {
-    let now = app.clock.now();
-    let Some(code) = error.code().filter(|_| app.limits.recorded_refusals.admits(&origin.ip, now)) else {
-        return Ok(());
-    };
-    app.limits.recorded_refusals.count(origin.ip, now);
+    let Some(code) = error.code() else { return Ok(()) };
     let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
     let event = if let SignInError::Disabled(user) = error { event.user(user) } else { event };
-    Ok(app.record_alone(&event).await?)
+    Ok(app.record_refusal(origin, &event).await?)
 }
 
 /// Why the way back ends early.

@@ -108,18 +108,16 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
 
 /// Records the refusal, within a bound for each address. Our own faults are no decisions and are only logged.
 async fn refuse(app: &App, origin: &Origin, client: Option<&ClientId>, error: ApiError) -> ApiError {
-    let now = app.clock.now();
-    if error.is_fault() || !app.limits.recorded_refusals.admits(&origin.ip, now) {
+    if error.is_fault() {
         return error;
     }
-    app.limits.recorded_refusals.count(origin.ip, now);
     let mut event = Event::new(Kind::TokenRefused, &origin.recorded)
         .reason(error.code().as_str())
         .detail("why", error.reason());
     if let Some(client) = client {
         event = event.client(client);
     }
-    match app.record_alone(&event).await {
+    match app.record_refusal(origin, &event).await {
         Ok(()) => error,
         Err(fault) => ApiError::from(fault),
     }

@@ -120,6 +120,16 @@ async fn the_account_page_waits_for_no_client() {
     assert_eq!(host.received_requests().await.unwrap().len(), asked, "nobody was asked");
 }
 
+#[tokio::test]
+async fn a_flood_of_refusals_does_not_fill_the_record() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let url = Client::desk().with("response_type", "token").authorize_url(&server);
+    for _ in 0..150 {
+        Browser::new().open_until(&url, "http://127.0.0.1:50123").await;
+    }
+    assert_eq!(server.recorded("authorization.refused").await, 120);
+}
+
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
 #[rstest]
 #[case::silent(b"")]
