@@ -21,7 +21,7 @@ use crate::{
         error::PageError,
         page::{self, FormTargets, see_other},
         pages,
-        request::{OwnForm, PageForm},
+        request::{Origin, OwnForm, PageForm},
     },
 };
 
@@ -29,6 +29,7 @@ use crate::{
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     session: BrowserSession,
+    origin: Origin,
     form: Result<PageForm, PageError>,
 ) -> Result<Response, PageError> {
     let PageForm(params) = form?;
@@ -38,6 +39,12 @@ pub(super) async fn show(
         let id = interaction.as_ref().map(|interaction| &interaction.id);
         return Ok(see_other(&app.path(&Begin::at(&only.id, id).path())));
     }
+    // The page's form needs a browser that is known again, and that is a row.
+    let now = app.clock.now();
+    if !app.limits.begun.admits(&origin.ip, now) {
+        return Err(PageError::too_many());
+    }
+    app.limits.begun.count(origin.ip, now);
     session.remember().await?;
     let hint = interaction.as_ref().and_then(|interaction| interaction.request.login_hint.clone());
     choose(&app, &session, interaction.as_ref(), Typed { email: hint.unwrap_or_default(), unknown: None })

@@ -130,6 +130,22 @@ async fn a_flood_of_refusals_does_not_fill_the_record() {
     assert_eq!(server.recorded("authorization.refused").await, 120);
 }
 
+#[tokio::test]
+async fn the_page_that_offers_providers_is_not_opened_without_end() {
+    let provider = |id: &str, issuer: &str| {
+        format!("  {id}: {{ preset: oidc, issuer: \"{issuer}\", client_id: c, client_auth: none, sign_in: {{ anyone: true }} }}\n")
+    };
+    let resources = &PLAIN[PLAIN.find("resources:").unwrap()..].replace("    allow: { organizations: [acme] }\n", "");
+    let two = provider("a", "http://127.0.0.1:1") + &provider("b", "http://127.0.0.1:2");
+    let server = Server::start_with(On::Sqlite, &format!("providers:\n{two}{resources}")).await.unwrap();
+    let mut last = 200;
+    for _ in 0..=600 {
+        last = server.request(Method::GET, "/login").send().await.unwrap().status().as_u16();
+    }
+    assert_eq!(last, 429);
+    assert!(server.rows("browser_sessions").await <= 600);
+}
+
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
 #[rstest]
 #[case::silent(b"")]
