@@ -120,10 +120,10 @@ impl App {
     /// log has each.
     pub async fn record_refusal(&self, origin: &Origin, event: &Event) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if !self.limits.recorded_refusals.admits(&origin.ip, now) {
+        if !self.limits.recorded_refusals.admits(&origin.source, now) {
             return Ok(());
         }
-        self.limits.recorded_refusals.count(origin.ip, now);
+        self.limits.recorded_refusals.count(origin.source, now);
         self.record_alone(event).await
     }
 

@@ -70,10 +70,10 @@ async fn authorize(
     form: Result<PageForm, PageError>,
 ) -> Result<Response, PageError> {
     let now = app.clock.now();
-    if !app.limits.begun.admits(&origin.ip, now) {
+    if !app.limits.begun.admits(&origin.source, now) {
         return Err(PageError::too_many());
     }
-    app.limits.begun.count(origin.ip, now);
+    app.limits.begun.count(origin.source, now);
     let PageForm(params) = form?;
     let client = client_of(&app, params.get("client_id")).await?;
     let reply = request::reply_of(&params, &client)?;

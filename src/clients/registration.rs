@@ -81,10 +81,10 @@ async fn register(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, ApiError> {
     let now = app.clock.now();
-    if !app.limits.registrations.admits(&origin.ip, now) {
+    if !app.limits.registrations.admits(&origin.source, now) {
         return Err(ApiError::too_many_requests());
     }
-    app.limits.registrations.count(origin.ip, now);
+    app.limits.registrations.count(origin.source, now);
     let policy = &app.config.registration.dynamic;
     check_invitation(policy, &headers)?;
     let metadata = metadata_of(parse(&headers, body)?, policy)?;

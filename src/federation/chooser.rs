@@ -41,10 +41,10 @@ pub(super) async fn show(
     }
     // The page's form needs a browser that is known again, and that is a row.
     let now = app.clock.now();
-    if !app.limits.begun.admits(&origin.ip, now) {
+    if !app.limits.begun.admits(&origin.source, now) {
         return Err(PageError::too_many());
     }
-    app.limits.begun.count(origin.ip, now);
+    app.limits.begun.count(origin.source, now);
     session.remember().await?;
     let hint = interaction.as_ref().and_then(|interaction| interaction.request.login_hint.clone());
     choose(&app, &session, interaction.as_ref(), Typed { email: hint.unwrap_or_default(), unknown: None })

@@ -165,10 +165,10 @@ pub(super) async fn begin(
     let provider = provider_of(&app, &id)?;
     let PageForm(params) = form?;
     let interaction = interaction_of(&app, params.get("interaction"), &session).await?;
-    if !app.limits.begun.admits(&origin.ip, now) {
+    if !app.limits.begun.admits(&origin.source, now) {
         return Err(PageError::too_many());
     }
-    app.limits.begun.count(origin.ip, now);
+    app.limits.begun.count(origin.source, now);
     let begin = Begin {
         provider: &provider.id,
         interaction: interaction.as_ref().map(|interaction| &interaction.id),

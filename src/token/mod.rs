@@ -86,7 +86,7 @@ async fn prove(
     form: Result<ApiForm, ApiError>,
 ) -> Result<(Authenticated, Params), ApiError> {
     let ApiForm(params) = form?;
-    Ok((authenticate(app, origin.ip, headers, &params).await?, params))
+    Ok((authenticate(app, origin.source, headers, &params).await?, params))
 }
 
 async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiError> {

@@ -25,9 +25,10 @@ use crate::{
 /// Who sent a request, for the log, the record and the limits.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// The address of the browser or program, behind the operator's proxies.
-    pub ip: IpAddr,
-    /// The same for the record, with the number that pages show and the log holds.
+    /// What limits count by: the address of the browser or program behind the operator's proxies; of an IPv6 address
+    /// its network, see [`source`].
+    pub source: IpAddr,
+    /// The whole address for the record, with the number that pages show and the log holds.
     pub recorded: audit::Origin,
     /// The `User-Agent`, shortened.
     pub user_agent: String,
@@ -41,19 +42,29 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
         .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip().to_canonical());
     let ip = client_address(peer, request.headers(), &app.config.server.trusted_proxies);
     let origin = Origin {
-        ip,
+        source: source(ip),
         recorded: audit::Origin { reference: Reference::new(&app.entropy), ip: Some(ip) },
         user_agent: text_header(request.headers(), header::USER_AGENT).chars().take(200).collect(),
     };
     let span = tracing::info_span!(
         "request",
         reference = %origin.recorded.reference,
-        ip = %origin.ip,
+        %ip,
         method = %request.method(),
         path = request.uri().path(),
     );
     request.extensions_mut().insert(origin);
     next.run(request).instrument(span).await
+}
+
+/// An IPv4 address, or the first 64 bits of an IPv6 address: whoever has one address of such a network has all of them
+/// (RFC 6177), and could pass for as many strangers as he likes.
+fn source(ip: IpAddr) -> IpAddr {
+    const NETWORK: u128 = u128::MAX << 64;
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & NETWORK).into()),
+    }
 }
 
 fn text_header(headers: &HeaderMap, name: header::HeaderName) -> &str {
@@ -163,6 +174,14 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("192.0.2.9", "192.0.2.9")]
+    #[case("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]
+    #[case("2001:db8:1:2:ffff::", "2001:db8:1:2::")]
+    fn a_network_of_version_6_counts_as_one_stranger(#[case] ip: &str, #[case] counted: &str) {
+        assert_eq!(source(ip.parse().unwrap()), counted.parse::<IpAddr>().unwrap());
+    }
 
     #[rstest]
     #[case("192.0.2.9", "198.51.100.1", "192.0.2.9")]
