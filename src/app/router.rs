@@ -24,7 +24,7 @@ use crate::{
     store::browser_sessions::BrowserSessions,
     token,
     web::{
-        error::{Fault, PageError},
+        error::{Fault, PageError, RETRY_AFTER_SECS},
         page::{self, FormTargets},
         pages,
         request::{self, Origin},
@@ -118,7 +118,12 @@ async fn finish(State(app): State<Arc<App>>, origin: Origin, request: Request, n
         let error = PageError::unavailable("a layer failed");
         response = draw(&app, &origin, &error, &error.clone().into_response());
     }
+    let unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
+    if unavailable {
+        // The time limit and the readiness probe say nothing but the status.
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from(RETRY_AFTER_SECS));
+    }
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// After how many seconds a request that failed for an infrastructure fault may be tried again.
-const RETRY_AFTER_SECS: u32 = 5;
+pub const RETRY_AFTER_SECS: u32 = 5;
 
 /// Whose fault it is, in the words of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

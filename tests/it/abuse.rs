@@ -31,13 +31,15 @@ async fn a_sign_in_for_something_else_is_not_the_one_that_was_asked_for(
     #[values(On::Sqlite, On::Postgres)] on: On,
 ) {
     let upstream = Upstream::start().await;
-    let providers = upstream.entry("acme", "client_auth: none, organization: acme, sign_in: { anyone: true }");
+    let providers =
+        upstream.entry("acme", "client_auth: none, organization: acme, sign_in: { anyone: true }");
     let resources = &PLAIN[PLAIN.find("resources:").unwrap()..];
     let Some(server) = Server::start_with(on, &format!("providers:\n{providers}{resources}")).await else {
         return;
     };
     let browser = Browser::new();
-    let long_ago = |claims: &mut Value| claims["auth_time"] = json!(claims["iat"].as_i64().unwrap() - 9 * 3600);
+    let long_ago =
+        |claims: &mut Value| claims["auth_time"] = json!(claims["iat"].as_i64().unwrap() - 9 * 3600);
     upstream.sign_in(&server, &browser, long_ago).await;
     let client = Client::desk().with(name, value);
     let url = Url::parse(&client.authorize_url(&server)).unwrap();
@@ -55,7 +57,8 @@ async fn a_nul_in_what_a_provider_says_is_no_outage(#[values(On::Sqlite, On::Pos
     let entry = "client_auth: none, claims: { groups: groups }, sign_in: { anyone: true }";
     let resources = &PLAIN[PLAIN.find("resources:").unwrap()..].replace("[acme]", "[]");
     let sections = format!("providers:\n{}{resources}", upstream.entry("acme", entry));
-    let Some(server) = Server::start_with(on, &sections.replace("    allow: { organizations: [] }\n", "")).await
+    let Some(server) =
+        Server::start_with(on, &sections.replace("    allow: { organizations: [] }\n", "")).await
     else {
         return;
     };
@@ -87,7 +90,9 @@ async fn a_right_secret_is_never_counted_as_a_guess() {
 /// Who may use a resource at all is asked at every refresh, also of a grant that holds no scope.
 #[rstest]
 #[tokio::test]
-async fn a_grant_without_scopes_ends_with_the_right_to_the_resource(#[values(On::Sqlite, On::Postgres)] on: On) {
+async fn a_grant_without_scopes_ends_with_the_right_to_the_resource(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
     let wiki = "      \"wiki:read\": { description: Read the wiki, default: true }\n";
     let reserved = "      \"wiki:read\": { description: Read the wiki, default: false }\n    allow: { groups: [support] }\n";
     let Some(server) = Setup::on(on).replacing(wiki, reserved).start().await else { return };
@@ -133,9 +138,12 @@ async fn a_flood_of_refusals_does_not_fill_the_record() {
 #[tokio::test]
 async fn the_page_that_offers_providers_is_not_opened_without_end() {
     let provider = |id: &str, issuer: &str| {
-        format!("  {id}: {{ preset: oidc, issuer: \"{issuer}\", client_id: c, client_auth: none, sign_in: {{ anyone: true }} }}\n")
+        format!(
+            "  {id}: {{ preset: oidc, issuer: \"{issuer}\", client_id: c, client_auth: none, sign_in: {{ anyone: true }} }}\n"
+        )
     };
-    let resources = &PLAIN[PLAIN.find("resources:").unwrap()..].replace("    allow: { organizations: [acme] }\n", "");
+    let resources =
+        &PLAIN[PLAIN.find("resources:").unwrap()..].replace("    allow: { organizations: [acme] }\n", "");
     let two = provider("a", "http://127.0.0.1:1") + &provider("b", "http://127.0.0.1:2");
     let server = Server::start_with(On::Sqlite, &format!("providers:\n{two}{resources}")).await.unwrap();
     let mut last = 200;
@@ -144,6 +152,15 @@ async fn the_page_that_offers_providers_is_not_opened_without_end() {
     }
     assert_eq!(last, 429);
     assert!(server.rows("browser_sessions").await <= 600);
+}
+
+#[tokio::test]
+async fn whatever_is_unavailable_says_when_to_come_back() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    server.app.db.close().await;
+    let answer = server.request(Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
 }
 
 /// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
