@@ -47,7 +47,7 @@ pub(super) async fn ask(
             name: client.name.as_str().into(),
             host: client_host,
             declared,
-            loopback_only: client.redirect_uris.iter().all(|uri| uri.reach() == Reach::Loopback),
+            unproven: redirect_uri.reach() != Reach::Web,
         },
         returns_to: match redirect_uri.reach() {
             Reach::Web => pages::ReturnsTo::Site(host.as_str().into()),

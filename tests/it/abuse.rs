@@ -193,3 +193,23 @@ async fn a_second_person_in_the_same_browser_does_not_answer_for_the_first() {
     let answer = browser.submit(&page.form("/interaction/").set("decision", "allow")).await;
     assert_eq!(answer.status, 403, "{}", answer.text());
 }
+
+/// A client's further address, which anybody may register along with it, does not hide that this answer stays on the
+/// computer, where any program can ask in the client's name.
+#[tokio::test]
+async fn a_second_address_does_not_hide_the_caution() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let local = Client::desk().redirect_uri;
+    let body = json!({
+        "client_name": "Claude", "redirect_uris": [local, "https://claude.ai/api/mcp/auth_callback"],
+    });
+    let answer = server.request(Method::POST, "/oauth/register").json(&body).send().await.unwrap();
+    let registered: Value = answer.json().await.unwrap();
+    let id = registered["client_id"].as_str().unwrap().to_owned();
+    let client = Client { id, ..Client::desk() };
+    let page = client.begin(&server, &Browser::new(), "ada").await;
+    assert!(page.text().contains("Any program on your computer"), "{}", page.text());
+    let web = Client { redirect_uri: "https://claude.ai/api/mcp/auth_callback".to_owned(), ..client };
+    let page = web.begin(&server, &Browser::new(), "ada").await;
+    assert!(!page.text().contains("Any program on your computer"), "{}", page.text());
+}

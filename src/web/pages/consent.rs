@@ -50,8 +50,8 @@ pub struct Client {
     pub host: Option<Host>,
     /// Declared by the administrator.
     pub declared: bool,
-    /// Known by loopback redirects alone: any program on the person's computer could claim the name.
-    pub loopback_only: bool,
+    /// The answer stays on the person's computer, where any program could claim the name.
+    pub unproven: bool,
 }
 
 /// Where the answer is sent: the kind of the redirect URI.

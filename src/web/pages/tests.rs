@@ -37,7 +37,7 @@ fn consent() -> Consent {
         chrome: chrome(false),
         interaction: format!("{}/../?#", hostile()),
         csrf: hostile(),
-        client: Client { name: name(), host: Some(name()), declared: true, loopback_only: true },
+        client: Client { name: name(), host: Some(name()), declared: true, unproven: true },
         returns_to: ReturnsTo::Site(name()),
         resource: name(),
         resource_host: name(),
@@ -243,9 +243,8 @@ fn consent_shows_the_choice_and_posts_only_what_is_ticked() {
 
 #[test]
 fn consent_says_how_far_the_client_can_be_believed() {
-    let page = |host: Option<&str>, declared, loopback_only| {
-        let client =
-            Client { name: "Code Agent".into(), host: host.map(Into::into), declared, loopback_only };
+    let page = |host: Option<&str>, declared, unproven| {
+        let client = Client { name: "Code Agent".into(), host: host.map(Into::into), declared, unproven };
         let page = render(&Consent { client, ..consent() });
         let badge = !find(&page, ".badge").is_empty();
         (badge, !find(&page, ".caution").is_empty(), text(find(&page, ".facts dd")[0]))
