@@ -23,6 +23,9 @@ use tower::{ServiceExt as _, service_fn};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at once; each costs a few KB and one file descriptor.
 const MAX_CONNECTIONS: usize = 8192;
+/// The most that is read of a request ahead of its handler, headers above all: far more than a cookie and a long query
+/// take. hyper's own 400 KB, times the connections, would be gigabytes.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long requests under way may take once we are asked to stop.
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long to wait when the system has no file descriptor for another connection.
@@ -91,7 +94,11 @@ fn connection(
         router.clone().oneshot(request.map(Body::new))
     }));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT).max_concurrent_streams(64);
     builder.serve_connection(TokioIo::new(stream), service).into_owned()
 }

@@ -213,3 +213,11 @@ async fn a_second_address_does_not_hide_the_caution() {
     let page = web.begin(&server, &Browser::new(), "ada").await;
     assert!(!page.text().contains("Any program on your computer"), "{}", page.text());
 }
+
+#[tokio::test]
+async fn endless_headers_are_not_kept() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let answer =
+        server.request(Method::GET, "/healthz").header("x-padding", "x".repeat(100 * 1024)).send().await;
+    assert_eq!(answer.unwrap().status(), 431);
+}
