@@ -163,7 +163,7 @@ async fn a_form_without_the_browsers_token_or_from_elsewhere_is_refused() {
             403
         );
     }
-    let cookie = browser.cookie(&server);
+    let cookie = browser.cookie(&server.base);
     for (header, value) in [
         ("sec-fetch-site", "cross-site"),
         ("sec-fetch-site", "same-site"),
@@ -217,7 +217,7 @@ async fn remembered_consent_is_not_used_when_another_site_sent_the_browser() {
     let browser = Browser::new();
     let web = Client { redirect_uri: "https://desk.acme.example/callback".into(), ..Client::desk() };
     web.obtain(&server, &browser, "ada").await;
-    let cookie = browser.cookie(&server);
+    let cookie = browser.cookie(&server.base);
     let begun = http()
         .get(web.authorize_url(&server))
         .header("cookie", &cookie)

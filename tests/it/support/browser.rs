@@ -6,7 +6,7 @@ use reqwest::{Method, header};
 use scraper::{Html, Selector};
 use url::Url;
 
-use super::{Server, http};
+use super::http;
 
 /// A browser with a cookie jar for each host and port.
 #[derive(Default)]
@@ -119,9 +119,9 @@ impl Browser {
         self.cookies.lock().unwrap().clone()
     }
 
-    /// The `Cookie` header that this browser sends to the server.
-    pub(crate) fn cookie(&self, server: &Server) -> String {
-        let ours = Url::parse(&server.base).unwrap().origin().ascii_serialization();
+    /// The `Cookie` header that this browser sends to the server at `base`.
+    pub(crate) fn cookie(&self, base: &str) -> String {
+        let ours = Url::parse(base).unwrap().origin().ascii_serialization();
         let jar = self.cookies();
         let held: Vec<String> = jar
             .iter()
