@@ -16,7 +16,7 @@ use crate::{
     net::{Guarded, Upstream},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
-    web::{limits::Limits, pages::Chrome, request::Origin},
+    web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
 };
 
 /// Everything that a request may need.
@@ -125,6 +125,16 @@ impl App {
         }
         self.limits.recorded_refusals.count(origin.source, now);
         self.record_alone(event).await
+    }
+
+    /// Records that a program was refused, with `error` as the reason, and returns what it is answered. Our own faults
+    /// are no decisions and are only logged.
+    pub async fn refuse(&self, origin: &Origin, event: Event, error: ApiError) -> ApiError {
+        if error.is_fault() {
+            return error;
+        }
+        let event = event.reason(error.code().as_str()).detail("why", error.reason());
+        self.record_refusal(origin, &event).await.map_or_else(ApiError::from, |()| error)
     }
 
     /// A path of ours as browsers see it, under the issuer's.

@@ -12,7 +12,6 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
-    ids::Reference,
     seal::{SealContext, Sealed, Sealer},
     store::{
         Db, StoreError,
@@ -111,7 +110,7 @@ pub async fn prune(db: &Db, clock: &Clock, entropy: &Entropy, before: Timestamp)
         return tx.commit().await.map(|()| false);
     };
     let rows = audit::delete_through(&mut tx, last.number).await?;
-    let origin = Origin { reference: Reference::new(entropy), ip: None };
+    let origin = Origin::house(entropy);
     let event = Event::new(Kind::AuditPruned, &origin)
         .detail("through", last.number)
         .detail("head", head_of(&last)?)

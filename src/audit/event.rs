@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use crate::{
+    entropy::Entropy,
     ids::{ClientId, GrantId, ProviderId, Reference, UserId},
     oauth::{resource::ResourceUri, scope::ScopeSet},
 };
@@ -60,7 +61,7 @@ kinds! {
     GrantRevoked = "grant.revoked" Success;
     /// A signing or encryption key was made or met for the first time.
     KeyCreated = "key.created" Success;
-    /// A signing key stopped signing.
+    /// A signing key has got its successor, from whose first signature on it signs no more.
     KeyRetired = "key.retired" Success;
     /// The oldest part of this record was deleted because its time was over.
     AuditPruned = "audit.pruned" Success;
@@ -92,6 +93,13 @@ pub struct Origin {
     pub reference: Reference,
     /// Where the request came from; `None` for the house's own work.
     pub ip: Option<IpAddr>,
+}
+
+impl Origin {
+    /// No request's: what the house does of its own accord, or at an operator's command.
+    pub fn house(entropy: &Entropy) -> Self {
+        Self { reference: Reference::new(entropy), ip: None }
+    }
 }
 
 /// How long one particular may be; longer ones are cut. Some come from strangers, and each row is kept for years.

@@ -63,7 +63,32 @@ pub fn run() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         // The console may be gone; there is nobody left to tell.
-        let _ = writeln!(std::io::stderr(), "chancery: {error:#}");
+        let _ = writeln!(std::io::stderr(), "chancery: {}", in_one_line(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The error and its causes. Many of our errors say their cause themselves, and nobody wants to read it twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |line, cause| {
+        if line.ends_with(&cause) { line } else { format!("{line}: {cause}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::OpenError, seal::KeyProofError};
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let wrong = OpenError::from(KeyProofError::Wrong("2026-11".into()));
+        let text = in_one_line(&wrong.into());
+        assert!(text.starts_with("the encryption keys: the encryption key `2026-11` is not"), "{text}");
+        assert_eq!(text.matches("2026-11").count(), 1, "{text}");
+
+        let busy = anyhow::Error::from(std::io::Error::from(std::io::ErrorKind::AddrInUse));
+        let text = in_one_line(&busy.context("cannot listen on 127.0.0.1:9000"));
+        assert_eq!(text, "cannot listen on 127.0.0.1:9000: address in use");
+    }
 }

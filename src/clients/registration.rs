@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::State,
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
@@ -78,7 +78,22 @@ async fn register(
     State(app): State<Arc<App>>,
     origin: Origin,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match answer(&app, &origin, &headers, body).await {
+        Ok(registered) => registered,
+        Err(error) => {
+            let event = Event::new(Kind::RegistrationRefused, &origin.recorded);
+            app.refuse(&origin, event, error).await.into_response()
+        }
+    }
+}
+
+async fn answer(
+    app: &App,
+    origin: &Origin,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let now = app.clock.now();
     if !app.limits.registrations.admits(&origin.source, now) {
@@ -86,8 +101,8 @@ async fn register(
     }
     app.limits.registrations.count(origin.source, now);
     let policy = &app.config.registration.dynamic;
-    check_invitation(policy, &headers)?;
-    let metadata = metadata_of(parse(&headers, body)?, policy)?;
+    check_invitation(policy, headers)?;
+    let metadata = metadata_of(parse(headers, body)?, policy)?;
 
     let secret = (metadata.token_endpoint_auth_method != ClientAuthMethod::None)
         .then(|| ClientSecret::new(&app.entropy));
@@ -142,10 +157,7 @@ fn check_invitation(policy: &DynamicRegistration, headers: &HeaderMap) -> Result
     }
 }
 
-fn parse(
-    headers: &HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Result<Registration, ApiError> {
+fn parse(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Registration, ApiError> {
     let invalid = |text: &'static str| ApiError::new(ErrorCode::InvalidClientMetadata, text);
     let body = body.map_err(|_| invalid("the body is too large or did not arrive"))?;
     let content_type =

@@ -92,7 +92,7 @@ pub(super) async fn finish(
     }
 }
 
-/// Records that somebody was refused.
+/// Records that somebody was refused, where somebody decided it.
 async fn record(
     app: &App,
     provider: &Provider,

@@ -62,8 +62,8 @@ impl From<VerifyError> for SignInError {
 /// What a failure means for the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
-    /// The provider is out of reach: later it will work.
-    Unreachable,
+    /// The provider is out of reach: later it will work. The text ends a sentence that says whom we asked.
+    Unreachable(&'static str),
     /// The provider said something that cannot be trusted or understood.
     Untrustworthy,
     /// The provider does not know us, or not as we are configured.
@@ -76,6 +76,20 @@ enum Meaning {
     TooOld,
 }
 
+const TOO_SLOW: &str = "it did not answer in time";
+const IN_TROUBLE: &str = "it is in trouble itself";
+
+/// What happened, if it will pass by itself.
+fn outage(error: &NetError) -> Option<&'static str> {
+    error.is_transient().then_some(match error {
+        NetError::Connect(_) => "it could not be reached",
+        NetError::Timeout => TOO_SLOW,
+        NetError::Busy => "too many people are signing in there at this moment",
+        NetError::Broken(_) => "it broke off its answer",
+        _ => IN_TROUBLE,
+    })
+}
+
 impl SignInError {
     /// A stable code for the record. `None`: nobody decided anything, so there is nothing to record.
     pub(super) fn code(&self) -> Option<&'static str> {
@@ -85,18 +99,18 @@ impl SignInError {
             (_, Some(Meaning::Untrustworthy)) => Some("provider_untrustworthy"),
             (_, Some(Meaning::Declined)) => Some("provider_declined"),
             (_, Some(Meaning::TooOld)) => Some("authentication_too_old"),
-            (_, Some(Meaning::Unreachable | Meaning::Unregistered | Meaning::Again) | None) => None,
+            (_, Some(Meaning::Unreachable(_) | Meaning::Unregistered | Meaning::Again) | None) => None,
         }
     }
 
     fn meaning(&self) -> Option<Meaning> {
         use Meaning::{Again, Declined, TooOld, Unreachable, Unregistered, Untrustworthy};
-        let transient = |error: &NetError| if error.is_transient() { Unreachable } else { Untrustworthy };
+        let net = |error: &NetError| outage(error).map_or(Untrustworthy, Unreachable);
         Some(match self {
-            Self::Discovery(error) if error.is_transient() => Unreachable,
+            Self::Discovery(DiscoveryError::Fetch(error)) => net(error),
             Self::Response(code) => match code.as_str() {
                 "access_denied" => Declined,
-                "temporarily_unavailable" | "server_error" => Unreachable,
+                "temporarily_unavailable" | "server_error" => Unreachable(IN_TROUBLE),
                 "login_required"
                 | "interaction_required"
                 | "account_selection_required"
@@ -104,18 +118,18 @@ impl SignInError {
                 _ => Unregistered,
             },
             Self::Exchange(error) => match error {
-                ExchangeError::Net(error) => transient(error),
+                ExchangeError::Net(error) => net(error),
                 ExchangeError::Code(_) => Again,
                 ExchangeError::Client(_) | ExchangeError::Refused(_) | ExchangeError::Key(_) => Unregistered,
                 ExchangeError::Form(_) => Untrustworthy,
             },
             Self::Token(IdTokenError::TooOld) => TooOld,
             Self::Token(IdTokenError::Token(VerifyError::NoKeys(error))) => match error.as_ref() {
-                JwksError::Net(error) => transient(error),
+                JwksError::Net(error) => net(error),
                 JwksError::Document(_) | JwksError::Empty => Untrustworthy,
             },
-            Self::Userinfo(UserinfoError::Net(error)) => transient(error),
-            Self::TooSlow => Unreachable,
+            Self::Userinfo(UserinfoError::Net(error)) => net(error),
+            Self::TooSlow => Unreachable(TOO_SLOW),
             Self::Discovery(_)
             | Self::ResponseIssuer
             | Self::NoCode
@@ -143,11 +157,11 @@ impl SignInError {
                 format!("If you have another account at {name}, use that one. Otherwise ask for access and quote the number below."),
             )
             .with_link("Sign in with another account", anew),
-            Some(Meaning::Unreachable) => PageError::new(
+            Some(Meaning::Unreachable(how)) => PageError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Fault::Provider,
                 format!("{name} does not answer"),
-                format!("We asked {name} who you are, and it did not answer in time."),
+                format!("We asked {name} who you are, but {how}."),
                 "Nothing was shared. Wait a moment and try again.",
             )
             .with_link("Try again", again),

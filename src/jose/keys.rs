@@ -20,6 +20,7 @@ use super::{
     verifier::Kind,
 };
 use crate::{
+    audit::{self, Event, Origin},
     clock::{Clock, Timestamp},
     entropy::Entropy,
     seal::{OpenError, SealContext, Sealer},
@@ -91,7 +92,7 @@ impl KeyRing {
         let now = clock.now();
         let mut keys = signing_keys::published(db, now).await?;
         if keys.is_empty() {
-            keys = create_first(db, sealer, now, entropy).await?;
+            keys = create_first(db, sealer, clock, entropy).await?;
         }
         let ring = Ring::read(&keys, sealer, now)?;
         Ok(Self { clock: clock.clone(), ring: RwLock::new(Arc::new(ring)) })
@@ -117,14 +118,22 @@ impl KeyRing {
     ) -> Result<(String, Timestamp), KeyRingError> {
         let now = self.clock.now();
         let mut tx = db.begin().await?;
-        let waiting = signing_keys::lock(&mut tx, now).await?.pop().filter(|key| key.active_at > now);
+        let present = signing_keys::lock(&mut tx, now).await?;
+        let waiting = present.last().filter(|key| key.active_at > now);
         let next = if let Some(waiting) = waiting {
-            waiting
+            waiting.clone()
         } else {
             let active_at = now.plus(PUBLISH_AHEAD);
             let retired_at = active_at.plus(longest_lifetime).plus(PUBLISH_AFTER);
             signing_keys::retire_all(&mut tx, retired_at).await?;
-            insert(&mut tx, sealer, entropy, now, active_at).await?
+            for key in present.iter().filter(|key| key.retired_at.is_none()) {
+                let event = Event::new(audit::Kind::KeyRetired, &Origin::house(entropy))
+                    .detail("kid", &key.id)
+                    .detail("signs_until", active_at)
+                    .detail("published_until", retired_at);
+                audit::record(&mut tx, &self.clock, entropy, &event).await?;
+            }
+            insert(&mut tx, sealer, &self.clock, entropy, active_at).await?
         };
         tx.commit().await?;
         self.reload(db, sealer).await?;
@@ -185,31 +194,38 @@ impl Ring {
 async fn create_first(
     db: &Db,
     sealer: &Sealer,
-    now: Timestamp,
+    clock: &Clock,
     entropy: &Entropy,
 ) -> Result<Vec<SigningKey>, KeyRingError> {
+    let now = clock.now();
     let mut tx = db.begin().await?;
     let mut keys = signing_keys::lock(&mut tx, now).await?;
     if keys.is_empty() {
-        keys.push(insert(&mut tx, sealer, entropy, now, now).await?);
+        keys.push(insert(&mut tx, sealer, clock, entropy, now).await?);
         tx.commit().await?;
     }
     Ok(keys)
 }
 
-/// Makes a key and keeps it sealed.
+/// Makes a key, keeps it sealed, and records it.
 async fn insert(
     tx: &mut Tx,
     sealer: &Sealer,
+    clock: &Clock,
     entropy: &Entropy,
-    now: Timestamp,
     active_at: Timestamp,
 ) -> Result<SigningKey, KeyRingError> {
     let pkcs8 = ALGORITHM.generate()?;
     let id = Signer::from_pkcs8(ALGORITHM, &pkcs8)?.kid().to_owned();
     let sealed = sealer.seal(entropy, &context(&id), &pkcs8);
-    let key = SigningKey { id, algorithm: ALGORITHM, sealed, created_at: now, active_at, retired_at: None };
+    let key =
+        SigningKey { id, algorithm: ALGORITHM, sealed, created_at: clock.now(), active_at, retired_at: None };
     signing_keys::insert(tx, &key).await?;
+    let event = Event::new(audit::Kind::KeyCreated, &Origin::house(entropy))
+        .detail("use", "signing")
+        .detail("kid", &key.id)
+        .detail("signs_from", active_at);
+    audit::record(tx, clock, entropy, &event).await?;
     Ok(key)
 }
 
@@ -259,6 +275,18 @@ mod tests {
         }
     }
 
+    /// What is recorded of keys: the event, and the key's `kid`.
+    async fn recorded(stage: &Stage) -> Vec<(String, String)> {
+        let rows: Vec<(String, String)> = on!(stage.fresh.db, |executor| {
+            sqlx::query_as("SELECT event, details FROM audit ORDER BY id").fetch_all(executor).await
+        })
+        .unwrap();
+        let kid = |details: &str| {
+            serde_json::from_str::<Value>(details).unwrap()["kid"].as_str().unwrap().to_owned()
+        };
+        rows.into_iter().map(|(event, details)| (event, kid(&details))).collect()
+    }
+
     fn token(keys: &KeyRing) -> String {
         keys.signer().sign("at+jwt", &json!({ "sub": "alice" })).unwrap()
     }
@@ -302,6 +330,7 @@ mod tests {
         assert_eq!(seen[0].len(), 1);
         assert!(seen.iter().all(|kids| *kids == seen[0]), "{seen:?}");
         assert_eq!(published(&stage.start().await.unwrap()), seen[0]);
+        assert_eq!(recorded(&stage).await, [("key.created".to_owned(), seen[0][0].clone())]);
     }
 
     #[rstest]
@@ -318,6 +347,13 @@ mod tests {
         assert_eq!(published(&here), [old.as_str(), &new]);
         assert_eq!(here.signer().kid(), old);
         assert_eq!(stage.rotate(&here).await, (new.clone(), active_at), "one rotation at a time");
+        let events = [("key.created", &old), ("key.created", &new), ("key.retired", &old)];
+        let records = recorded(&stage).await;
+        assert_eq!(records.len(), 3, "{records:?}");
+        assert!(
+            events.iter().all(|(event, kid)| records.contains(&((*event).to_owned(), (*kid).clone()))),
+            "{records:?}"
+        );
 
         elsewhere.reload(&stage.fresh.db, &stage.sealer).await.unwrap();
         assert_eq!(published(&elsewhere), [old.as_str(), &new]);

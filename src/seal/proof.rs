@@ -5,6 +5,7 @@
 
 use super::{OpenError, SealContext, Sealer, seal_with};
 use crate::{
+    audit::{self, Event, Kind, Origin},
     clock::Clock,
     entropy::Entropy,
     store::{Db, StoreError, key_proofs},
@@ -56,6 +57,12 @@ pub async fn prove_keys(
         let fresh = seal_with(key, entropy, &context, KNOWN_TEXT);
         let mut tx = db.begin().await?;
         let kept = key_proofs::keep(&mut tx, &key.id, &fresh, clock.now()).await?;
+        if kept == fresh {
+            let event = Event::new(Kind::KeyCreated, &Origin::house(entropy))
+                .detail("use", "encryption")
+                .detail("id", &key.id);
+            audit::record(&mut tx, clock, entropy, &event).await?;
+        }
         tx.commit().await?;
         match sealer.open(&context, &kept) {
             Ok(text) if *text == KNOWN_TEXT => {}
@@ -78,7 +85,7 @@ mod tests {
     use crate::{
         clock::Timestamp,
         config::encryption::{EncryptionKey, KeyBytes},
-        store::fixture::On,
+        store::{fixture::On, on},
     };
 
     fn sealer(keys: &[(&str, u8)]) -> Sealer {
@@ -103,6 +110,13 @@ mod tests {
         assert!(matches!(prove(&[("b", 2)]).await, Err(KeyProofError::Missing(id)) if id == "a"));
         assert!(matches!(prove(&[("b", 1), ("a", 2)]).await, Err(KeyProofError::Wrong(_))));
         prove(&[("a", 1), ("b", 2)]).await.unwrap();
+
+        let recorded: Vec<(String, String)> = on!(fresh.db, |executor| {
+            sqlx::query_as("SELECT event, details FROM audit ORDER BY details").fetch_all(executor).await
+        })
+        .unwrap();
+        let met = |id: &str| ("key.created".to_owned(), format!(r#"{{"id":"{id}","use":"encryption"}}"#));
+        assert_eq!(recorded, [met("a"), met("b")], "each once, and a wrong one never");
     }
 
     #[rstest]

@@ -20,7 +20,6 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     clients::authenticate::{Authenticated, authenticate},
-    ids::ClientId,
     oauth::{error::ErrorCode, grant_type::GrantType, params::Params},
     store::{Tx, replays},
     web::{
@@ -68,13 +67,18 @@ async fn token(
 ) -> Response {
     let (client, params) = match prove(&app, &origin, &headers, form).await {
         Ok(proven) => proven,
-        Err(error) => return refuse(&app, &origin, None, error).await.into_response(),
+        Err(error) => {
+            let event = Event::new(Kind::TokenRefused, &origin.recorded);
+            return app.refuse(&origin, event, error).await.into_response();
+        }
     };
     let request = TokenRequest { client, params, origin };
     match answer(&app, &request).await {
         Ok(response) => response,
         Err(error) => {
-            refuse(&app, &request.origin, Some(&request.client.client().id), error).await.into_response()
+            let event =
+                Event::new(Kind::TokenRefused, &request.origin.recorded).client(&request.client.client().id);
+            app.refuse(&request.origin, event, error).await.into_response()
         }
     }
 }
@@ -104,21 +108,4 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
     let mut response = Json(body).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
-}
-
-/// Records the refusal, within a bound for each address. Our own faults are no decisions and are only logged.
-async fn refuse(app: &App, origin: &Origin, client: Option<&ClientId>, error: ApiError) -> ApiError {
-    if error.is_fault() {
-        return error;
-    }
-    let mut event = Event::new(Kind::TokenRefused, &origin.recorded)
-        .reason(error.code().as_str())
-        .detail("why", error.reason());
-    if let Some(client) = client {
-        event = event.client(client);
-    }
-    match app.record_refusal(origin, &event).await {
-        Ok(()) => error,
-        Err(fault) => ApiError::from(fault),
-    }
 }

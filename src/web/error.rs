@@ -285,7 +285,11 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        tracing::info!(error = self.error.code.as_str(), reason = self.reason(), "refused");
+        if self.is_fault() {
+            tracing::error!(status = self.status.as_u16(), reason = self.reason(), "not answered");
+        } else {
+            tracing::info!(error = self.error.code.as_str(), reason = self.reason(), "refused");
+        }
         let body = json!({ "error": self.error.code.as_str(), "error_description": self.error.description });
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -297,5 +301,32 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use super::*;
+
+    #[test]
+    fn the_log_tells_a_fault_of_ours_from_a_refusal() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let writer = Arc::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let fault = ApiError::unavailable("store: gone").into_response();
+            assert_eq!(
+                (fault.status(), &fault.headers()[header::RETRY_AFTER]),
+                (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(5))
+            );
+            let refusal = ApiError::new(ErrorCode::InvalidGrant, "the code is unknown").into_response();
+            assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
+        });
+        let log = fs::read_to_string(log.path()).unwrap();
+        let levels: Vec<_> = log.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(levels, ["ERROR", "INFO"], "{log}");
+        assert!(log.contains("store: gone"), "{log}");
     }
 }

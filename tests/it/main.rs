@@ -21,6 +21,7 @@ mod documents;
 mod machine;
 mod metadata;
 mod path_issuer;
+mod record;
 mod refresh;
 mod registration;
 mod sign_in;

@@ -95,6 +95,7 @@ async fn a_provider_that_nobody_answers_for_keeps_nobody_else_out() {
     let page = Browser::new().open(&server.url("/login/dead")).await;
     assert_eq!(page.status, 503);
     assert!(page.text().contains("Dead does not answer"), "{}", page.text());
+    assert!(page.text().contains("but it could not be reached"), "{}", page.text());
     assert_eq!(upstream.sign_in(&server, &Browser::new(), |_| ()).await.status, 200);
 }
 

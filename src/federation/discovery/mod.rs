@@ -122,13 +122,6 @@ pub enum DiscoveryError {
     },
 }
 
-impl DiscoveryError {
-    /// Whether the provider is out of reach for now, rather than in need of somebody's correction.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Fetch(error) if error.is_transient())
-    }
-}
-
 /// The discovery document of one provider.
 #[derive(Debug)]
 pub(super) struct Discovery {

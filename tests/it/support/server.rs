@@ -9,6 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{On, Setup, http};
 
+/// What a query answers on a connection of its own to the server's database.
+macro_rules! on {
+    ($server:expr, |$connection:ident| $query:expr) => {
+        if $server.database.starts_with("sqlite") {
+            let $connection = &mut sqlx::SqliteConnection::connect(&$server.database).await.unwrap();
+            $query.unwrap()
+        } else {
+            let $connection = &mut sqlx::PgConnection::connect(&$server.database).await.unwrap();
+            $query.unwrap()
+        }
+    };
+}
+
 /// A running server. It stops when dropped.
 pub(crate) struct Server {
     pub(crate) app: Arc<App>,
@@ -74,59 +87,29 @@ impl Server {
 
     /// Runs a statement behind the server's back.
     pub(crate) async fn execute(&self, statement: &'static str) {
-        if self.database.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
-            sqlx::query(statement).execute(&mut connection).await.unwrap();
-        } else {
-            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
-            sqlx::query(statement).execute(&mut connection).await.unwrap();
-        }
+        on!(self, |connection| sqlx::query(statement).execute(connection).await.map(|_| ()));
     }
 
     /// How many rows a table has.
     pub(crate) async fn rows(&self, table: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        if self.database.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
-        } else {
-            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
-        }
+        on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
     }
 
     /// The reasons in the record of this event, in order.
     pub(crate) async fn reasons(&self, event: &str) -> Vec<String> {
         let query = "SELECT reason FROM audit WHERE event = $1 ORDER BY id";
-        if self.database.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).bind(event).fetch_all(&mut connection).await.unwrap()
-        } else {
-            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).bind(event).fetch_all(&mut connection).await.unwrap()
-        }
+        on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
     }
 
     /// The one number that a query answers.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
-        if self.database.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
-        } else {
-            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
-        }
+        on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
     }
 
     /// How often an event of this name is in the record.
     pub(crate) async fn recorded(&self, event: &str) -> i64 {
         let query = "SELECT count(*) FROM audit WHERE event = $1";
-        if self.database.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).bind(event).fetch_one(&mut connection).await.unwrap()
-        } else {
-            let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
-            sqlx::query_scalar(query).bind(event).fetch_one(&mut connection).await.unwrap()
-        }
+        on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_one(connection).await)
     }
 }
