@@ -20,6 +20,8 @@ mod docs;
 mod documents;
 mod machine;
 mod metadata;
+mod outage;
+mod oversized;
 mod path_issuer;
 mod record;
 mod refresh;

@@ -102,11 +102,6 @@ impl Server {
         on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
     }
 
-    /// The one number that a query answers.
-    pub(crate) async fn count(&self, query: &'static str) -> i64 {
-        on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
-    }
-
     /// How often an event of this name is in the record.
     pub(crate) async fn recorded(&self, event: &str) -> i64 {
         let query = "SELECT count(*) FROM audit WHERE event = $1";
