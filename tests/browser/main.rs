@@ -12,18 +12,19 @@
 mod house;
 
 use chancery::oauth::pkce::CodeChallenge;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use house::{
-    DECLARED, House, LOGIN, Plan,
+    DECLARED, House, LOGIN, Plan, http,
     peer::{node, play},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
     let house = House::build(Plan { chooser: true, ..Plan::default() }).await;
-    let challenge = CodeChallenge::of(&"v".repeat(43));
+    let verifier = "v".repeat(43);
+    let challenge = CodeChallenge::of(&verifier);
     let authorize = Url::parse_with_params(
         &house.url("/oauth/authorize"),
         [
@@ -52,4 +53,16 @@ async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
     for page in ["chooser", "consent", "account", "error"] {
         assert_eq!(seen.iter().filter(|line| line["page"] == page).count(), 4, "{page}: {seen:?}");
     }
+
+    let client = seen.iter().rfind(|line| line["page"] == "client").unwrap();
+    let form = json!({
+        "grant_type": "authorization_code",
+        "client_id": DECLARED,
+        "code": client["code"],
+        "redirect_uri": client["redirect_uri"],
+        "code_verifier": verifier,
+    });
+    let answer = http().post(house.url("/oauth/token")).form(&form).send().await.unwrap();
+    let tokens: Value = answer.json().await.unwrap();
+    assert_eq!(tokens["scope"], "notes:read", "what was unticked is not granted: {tokens}");
 }

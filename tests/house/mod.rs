@@ -3,6 +3,7 @@
 //! Everything listens on loopback at free ports and ends with the value that started it.
 
 pub(crate) mod peer;
+pub(crate) mod schema;
 
 use std::{
     io::Write as _,
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) resources: Vec<String>,
     /// A second provider in the configuration, so that there is something to choose.
     pub(crate) chooser: bool,
+    /// Where the broker keeps its data.
+    pub(crate) database: String,
     /// A PEM file of the certificate that the broker trusts.
     pub(crate) trust: Option<PathBuf>,
 }
@@ -54,6 +57,7 @@ impl Default for Plan {
             userinfo_only: false,
             resources: Vec::new(),
             chooser: false,
+            database: "sqlite://chancery.db".into(),
             trust: None,
         }
     }
@@ -182,7 +186,7 @@ fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &P
             "admin_listen": "127.0.0.1:0",
             "contact": "it@acme.test",
         },
-        "database": { "url": "sqlite://chancery.db" },
+        "database": { "url": plan.database },
         "encryption": { "keys": [{ "id": "one", "key": STANDARD.encode(Entropy::System.bytes::<32>()) }] },
         "providers": providers,
         "resources": resources,

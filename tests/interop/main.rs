@@ -11,16 +11,16 @@
 #[path = "../house/mod.rs"]
 mod house;
 
-use std::process::{Command, Stdio};
+mod dev;
+mod upstream;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery::jose::{Signer, signer::SigningAlgorithm};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use house::{
     DECLARED, House, LOGIN, Plan, free_port, http,
     peer::{Peer, node, play, python},
+    schema::fresh_schema,
 };
 
 /// The journey of `client.mjs` and `mcp_client.py` at a server with our sample's two tools.
@@ -76,6 +76,14 @@ async fn a_client_is_known_by_its_metadata_document(
     let registration = json!({ "metadata_url": website.said("client_id") });
     let steps = client(script, &options(&house.sample, &registration));
     assert_eq!(step(&steps, "authorize")["client_id"], website.said("client_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_binary_serves_from_postgresql() {
+    let Some(database) = fresh_schema().await else { return };
+    let house = House::build(Plan { database, ..Plan::default() }).await;
+    let steps = client("sdk2.mjs", &options(&house.sample, &json!(null)));
+    assert_eq!(step(&steps, "step-up")["granted"], "notes:read notes:write");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,77 +157,4 @@ async fn the_conformance_tools_authorization_server_scenarios_succeed() {
     });
     let checks = play(node("conformance.mjs").env("CONFORMANCE", conformance.to_string()), "");
     assert!(!checks.is_empty());
-}
-
-/// Each way to prove ourselves at an upstream, and claims that only userinfo has.
-#[rstest]
-#[case::basic(json!({ "client_auth": "client_secret_basic" }), json!({ "token_endpoint_auth_method": "client_secret_basic" }))]
-#[case::post(json!({ "client_auth": "client_secret_post" }), json!({ "token_endpoint_auth_method": "client_secret_post" }))]
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_knows_us(
-    #[case] provider: Value,
-    #[case] upstream_client: Value,
-    #[values(false, true)] userinfo_only: bool,
-) {
-    let house = House::build(Plan { upstream_client, provider, userinfo_only, ..Plan::default() }).await;
-    sign_in_works(&house);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_knows_us_by_our_key() {
-    let pkcs8 = SigningAlgorithm::Es256.generate().unwrap();
-    let public = Signer::from_pkcs8(SigningAlgorithm::Es256, &pkcs8).unwrap().public_jwk();
-    let pem =
-        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(&pkcs8));
-    let plan = Plan {
-        upstream_client: json!({
-            "client_secret": null,
-            "token_endpoint_auth_method": "private_key_jwt",
-            "token_endpoint_auth_signing_alg": "ES256",
-            "jwks": { "keys": [public] },
-        }),
-        provider: json!({
-            "client_secret": null,
-            "private_key": pem,
-            "private_key_id": public["kid"],
-            "private_key_alg": "ES256",
-        }),
-        ..Plan::default()
-    };
-    sign_in_works(&House::build(plan).await);
-}
-
-fn sign_in_works(house: &House) {
-    let mut options = options(&house.sample, &json!(null));
-    options["step_up"] = json!(null);
-    client("sdk2.mjs", &options);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_may_change_its_keys() {
-    let house = House::build(Plan::default()).await;
-    sign_in_works(&house);
-    let rotated = http().post(format!("{}/rotate", house.upstream.said("control"))).send().await.unwrap();
-    assert!(rotated.status().is_success());
-    sign_in_works(&house);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_from_elsewhere_is_told_which_rule_keeps_her_out() {
-    let house = House::build(Plan::default()).await;
-    let mut options = options(&house.sample, &json!(null));
-    options["person"]["login"] = "mallory".into();
-    let mut command = python("mcp_client.py");
-    let ended = command.env("CLIENT", options.to_string()).stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8(ended.stdout).unwrap();
-    assert!(!ended.status.success());
-    assert!(said.contains("403") && said.contains("acme.test") && said.contains("it@acme.test"), "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_walk_of_chancery_dev_ends_well() {
-    let ended = Command::new(env!("CARGO_BIN_EXE_chancery")).args(["dev", "--walk"]).output().unwrap();
-    let said = String::from_utf8(ended.stdout).unwrap();
-    assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
-    assert!(!said.contains("chy_rt_\u{0}") && said.contains("invalid_grant"), "{said}");
 }

@@ -105,7 +105,9 @@ async function visit(look) {
   await tabTo(page, 'button[value=allow]');
   await page.keyboard.press('Enter');
   await page.waitForURL((url) => url.href.startsWith(callback.href));
-  assert.ok(back.searchParams.get('code'), `no code in ${back.search}`);
+  const code = back.searchParams.get('code');
+  assert.ok(code, `no code in ${back.search}`);
+  console.log(JSON.stringify({ page: 'client', ...look, code, redirect_uri: callback.href }));
 
   await page.goto(`${issuer}/account`);
   await inspect(page, 'account', seen);

@@ -48,13 +48,15 @@ pub(super) async fn require_token(State(guard): State<Arc<Guard>>, request: Requ
 
 impl Guard {
     async fn admit(&self, request: Request) -> Result<Request, Refusal> {
-        let token = bearer(request.headers()).ok_or(Refusal::NoToken)?;
+        let (mut parts, body) = request.into_parts();
+        // Read before anything is refused: an answer to half a request costs the client its connection, and clients
+        // send their first request without a token.
+        let bytes = to_bytes(body, MAX_MESSAGE_BYTES).await;
+        let token = bearer(&parts.headers).ok_or(Refusal::NoToken)?;
         let caller = self.verifier.verify(token).await.map_err(Refusal::Token)?;
-        let (mut parts, mut body) = request.into_parts();
+        let bytes = bytes.map_err(|_| Refusal::Message(StatusCode::PAYLOAD_TOO_LARGE))?;
+        let mut body = Body::empty();
         if parts.method == Method::POST {
-            let bytes = to_bytes(body, MAX_MESSAGE_BYTES)
-                .await
-                .map_err(|_| Refusal::Message(StatusCode::PAYLOAD_TOO_LARGE))?;
             let message: Value =
                 serde_json::from_slice(&bytes).map_err(|_| Refusal::Message(StatusCode::BAD_REQUEST))?;
             let needed = scopes_needed(&message);

@@ -18,6 +18,10 @@ use jsonwebtoken::{
 };
 use rstest::rstest;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tower::ServiceExt as _;
 
 use super::*;
@@ -318,6 +322,24 @@ async fn an_issuer_that_is_down_is_not_the_tokens_fault() {
     let response = sample.post(Some(&issuer.token(&issuer.claims(&sample))), list()).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key(header::RETRY_AFTER));
+}
+
+#[tokio::test]
+async fn a_refused_message_leaves_the_connection_open() {
+    let issuer = Issuer::try_from("http://127.0.0.1:9".to_owned()).unwrap();
+    let server = SampleServer::bind(0, &issuer, Clock::System).await.unwrap();
+    let address = server.origin().trim_start_matches("http://").to_owned();
+    tokio::spawn(server.serve(CancellationToken::new()));
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    let mut answer = [0; 1024];
+    for _ in 0..2 {
+        let head = format!("POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        connection.write_all(b"{}").await.unwrap();
+        let read = connection.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer[..read]));
+    }
 }
 
 #[tokio::test]

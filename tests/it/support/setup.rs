@@ -1,5 +1,8 @@
 //! What a server is started with: engine, configuration, issuer, and the test identity providers.
 
+#[path = "../../house/schema.rs"]
+mod schema;
+
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,10 +15,10 @@ use chancery::{
     secret::Secret,
     web::serve::serve,
 };
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::schema::fresh_schema;
 use super::Server;
 
 /// Which engine a story runs on.
@@ -152,23 +155,4 @@ impl Setup {
         tokio::spawn(serve(listener, router::router(Arc::clone(&app)), stop.clone()));
         Some(Server { app, clock, issuer, base, provider, database, stop, _folder: folder })
     }
-}
-
-/// The URL of a schema of its own in the PostgreSQL server for tests; `None` where it is left out on purpose.
-async fn fresh_schema() -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "where the test server is, only the environment knows")]
-    let server = std::env::var("CHANCERY_TEST_POSTGRES")
-        .expect("CHANCERY_TEST_POSTGRES is the URL of a PostgreSQL database for tests, or `skip`");
-    if server == "skip" {
-        return None;
-    }
-    let schema = format!("t{:032x}", u128::from_be_bytes(Entropy::System.bytes()));
-    let mut connection = server.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    let joint = if server.contains('?') { '&' } else { '?' };
-    Some(format!("{server}{joint}options[search_path]={schema}"))
 }
