@@ -14,6 +14,7 @@ mod support;
 mod abuse;
 mod account;
 mod authorization;
+mod bad_input;
 mod client_authentication;
 mod consent;
 mod docs;

@@ -5,6 +5,10 @@ use std::{sync::Arc, time::Duration};
 use chancery::{app::App, clock::Clock};
 use reqwest::{Method, RequestBuilder};
 use sqlx::Connection as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{On, Setup, http};
@@ -73,6 +77,34 @@ impl Server {
     /// A bare request to a path under the issuer's.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         http().request(method, self.url(path))
+    }
+
+    /// A bare connection.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        let address = self.base.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    /// What is answered to these bytes, up to the end of the connection or to the first pause.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        let (mut reads, mut writes) = stream.split();
+        let mut answer = Vec::new();
+        let write = async {
+            // Whoever is cut off cannot say everything.
+            let _ = writes.write_all(request.as_bytes()).await;
+            std::future::pending::<()>().await;
+        };
+        let read = async {
+            let mut part = [0; 4096];
+            while let Ok(Ok(read @ 1..)) =
+                tokio::time::timeout(Duration::from_secs(2), reads.read(&mut part)).await
+            {
+                answer.extend_from_slice(&part[..read]);
+            }
+        };
+        tokio::select! { () = write => {}, () = read => {} }
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// What a path under the issuer's answers to a bare `GET`, as JSON.
