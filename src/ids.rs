@@ -147,6 +147,11 @@ impl ClientId {
         &self.0
     }
 
+    /// What the log shows of an id that names nobody: people paste secrets where ids belong.
+    pub fn beginning(&self) -> String {
+        self.0.chars().take(6).chain(['…']).collect()
+    }
+
     /// Whether this id is the address of a metadata document rather than a name that we gave.
     pub fn is_url(&self) -> bool {
         self.0.starts_with("https://") || self.0.starts_with("http://")

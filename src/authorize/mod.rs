@@ -109,7 +109,7 @@ pub(crate) async fn client_of(app: &Arc<App>, id: Option<&str>) -> Result<Client
     let unknown = || PageError::bad_application("It calls itself by a name that is not known here.");
     let id = ClientId::try_from(id.to_owned()).map_err(|_| unknown())?;
     clients::find(app, &id).await.map_err(|error| match error {
-        ClientError::Unknown => unknown().with_reason(format!("unknown client {id}")),
+        ClientError::Unknown(_) => unknown().with_reason(error.to_string()),
         ClientError::Store(error) => PageError::from(error),
         ClientError::Document(error) => {
             PageError::bad_application(format!("Its description of itself could not be used: {error}."))

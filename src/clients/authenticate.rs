@@ -88,7 +88,8 @@ async fn prove(app: &Arc<App>, claim: Claim<'_>) -> Result<Authenticated, ApiErr
     let client = clients::find(app, &claim.id).await.map_err(|error| match error {
         ClientError::Store(error) => ApiError::from(error),
         ClientError::Document(error) if error.is_transient() => ApiError::unavailable(error.to_string()),
-        ClientError::Unknown | ClientError::Document(_) => {
+        ClientError::Unknown(_) => ApiError::invalid_client(claim.basic, error.to_string()),
+        ClientError::Document(_) => {
             ApiError::invalid_client(claim.basic, format!("client {}: {error}", claim.id))
         }
     })?;

@@ -86,9 +86,9 @@ impl Client {
 /// Why a client could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody of this id is known.
-    #[error("unknown client")]
-    Unknown,
+    /// Nobody of the id that begins so is known.
+    #[error("unknown client {0}")]
+    Unknown(String),
     /// Its metadata document could not be had or is not valid.
     #[error("metadata document: {0}")]
     Document(#[from] Arc<DocumentError>),
@@ -115,7 +115,10 @@ pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> 
             default_resource: None,
         });
     }
-    crate::store::clients::find(&app.db, id).await?.map(Client::from).ok_or(ClientError::Unknown)
+    crate::store::clients::find(&app.db, id)
+        .await?
+        .map(Client::from)
+        .ok_or_else(|| ClientError::Unknown(id.beginning()))
 }
 
 impl From<&DeclaredClient> for Client {
