@@ -3,18 +3,10 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery::web::serve::serve;
 use reqwest::{Method, header};
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
 use url::Url;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
@@ -161,25 +153,6 @@ async fn whatever_is_unavailable_says_when_to_come_back() {
     let answer = server.request(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
-}
-
-/// A connection on which nothing is asked ends, also one that has not said yet which HTTP it speaks.
-#[rstest]
-#[case::silent(b"")]
-#[case::half_a_preface(b"PRI * HT")]
-#[case::no_request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
-#[tokio::test]
-async fn a_silent_connection_is_closed(#[case] said: &[u8]) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Router::new(), stop.clone()));
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(said).await.unwrap();
-    let mut rest = Vec::new();
-    let ended = timeout(Duration::from_secs(14), stream.read_to_end(&mut rest)).await;
-    stop.cancel();
-    assert!(ended.is_ok(), "still open");
 }
 
 /// A consent page that was shown to one person cannot be answered by the next in the same browser.

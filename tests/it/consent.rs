@@ -130,6 +130,29 @@ async fn several_tabs_work_side_by_side() {
     }
 }
 
+/// What was ticked in one tab says nothing in another: each question is answered by what it asked.
+#[tokio::test]
+async fn one_tabs_form_does_not_answer_another_tabs_question() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let browser = Browser::new();
+    let (one, two) = (Client::desk().scope("tickets:read"), Client::desk().scope("tickets:write"));
+    let first = one.begin(&server, &browser, "ada").await;
+    let second = two.begin(&server, &browser, "ada").await;
+    let mut spliced = second.form("/interaction/").set("decision", "allow");
+    spliced.action = first.form("/interaction/").action;
+    let again = browser.submit_until(&spliced, &one.redirect_uri).await;
+    assert!(again.text().contains("Tick at least one"), "{}", again.text());
+    assert_eq!(again.form("/interaction/").values("scope"), ["tickets:read"]);
+    assert_eq!(server.rows("codes").await, 0);
+
+    // Nor does one tab's code fit another tab's client process: each has a verifier of its own.
+    let back =
+        browser.submit_until(&first.form("/interaction/").set("decision", "allow"), &one.redirect_uri).await;
+    let code = one.code(&server, &back);
+    assert_eq!(two.exchange(&server, &code).await.error(), "invalid_grant");
+    assert_eq!(one.exchange(&server, &code).await.status, 200);
+}
+
 #[tokio::test]
 async fn another_browser_cannot_open_or_answer() {
     let server = Server::start(On::Sqlite).await.unwrap();

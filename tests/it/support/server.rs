@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chancery::{app::App, clock::Clock};
+use chancery::{app::App, clock::Clock, store::Db};
 use reqwest::{Method, RequestBuilder};
 use sqlx::Connection as _;
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{On, Setup, http};
+use super::{Browser, On, Setup, http};
 
 /// What a query answers on a connection of its own to the server's database.
 macro_rules! on {
@@ -79,6 +79,12 @@ impl Server {
         http().request(method, self.url(path))
     }
 
+    /// A bare request to an address, with a browser's cookies, as from a page of ours.
+    pub(crate) fn request_as(&self, browser: &Browser, method: Method, url: &str) -> RequestBuilder {
+        let cookie = browser.cookie(&self.base);
+        http().request(method, url).header("cookie", cookie).header("sec-fetch-site", "same-origin")
+    }
+
     /// A bare connection.
     pub(crate) async fn connect(&self) -> TcpStream {
         let address = self.base.strip_prefix("http://").unwrap().split('/').next().unwrap();
@@ -118,8 +124,35 @@ impl Server {
     }
 
     /// Runs a statement behind the server's back.
-    pub(crate) async fn execute(&self, statement: &'static str) {
+    pub(crate) async fn execute(&self, statement: impl Into<String>) {
+        let statement = sqlx::AssertSqlSafe(statement.into());
         on!(self, |connection| sqlx::query(statement).execute(connection).await.map(|_| ()));
+    }
+
+    /// Takes a table away.
+    pub(crate) async fn hide(&self, table: &str) {
+        self.execute(format!("ALTER TABLE {table} RENAME TO hidden_{table}")).await;
+    }
+
+    /// Puts a hidden table back.
+    pub(crate) async fn unhide(&self, table: &str) {
+        self.execute(format!("ALTER TABLE hidden_{table} RENAME TO {table}")).await;
+    }
+
+    /// Has PostgreSQL close every connection of the server's.
+    pub(crate) async fn cut_connections(&self) {
+        let Db::Postgres(pool) = &self.app.db else { panic!("only PostgreSQL has connections to cut") };
+        let mut connections = Vec::new();
+        while let Some(connection) = pool.try_acquire() {
+            connections.push(connection);
+        }
+        assert!(!connections.is_empty());
+        for mut connection in connections {
+            let pid: i32 =
+                sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
+            drop(connection);
+            self.execute(format!("SELECT pg_terminate_backend({pid})")).await;
+        }
     }
 
     /// How many rows a table has.
