@@ -43,7 +43,8 @@ use url::Url;
 
 const REDIRECT_URI: &str = "https://bench.example/callback";
 const RESOURCE: &str = "https://mcp.bench.example/mcp";
-const CODES: usize = 10_000;
+/// Fewer than one address may begin in a minute (`web::limits`); the refreshes make the tokens many.
+const CODES: usize = 500;
 const CLIENTS: usize = 16;
 const REFRESHING: Duration = Duration::from_secs(10);
 
@@ -224,8 +225,11 @@ async fn sign_in(browser: &Browser, authorize: &str, verifier: &str, form: &str)
             return;
         }
         let found = page.find_form("/interaction").unwrap_or_else(|| page.form(form));
-        let filled =
-            found.set("user", "ada").set("login", "ada").set("password", "x").set("decision", "allow");
+        let filled = found
+            .set("user", "test-user-ada")
+            .set("login", "ada")
+            .set("password", "x")
+            .set("decision", "allow");
         page = browser.submit_until(&filled, REDIRECT_URI).await;
     }
     panic!("not signed in at {authorize}: {} {}", page.url, page.text());
