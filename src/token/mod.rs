@@ -59,6 +59,13 @@ impl TokenRequest {
     }
 }
 
+/// Gives up a transaction that lost a race: rolled back, so that the client's assertion is not spent by it. An empty
+/// transaction then returns once the winner's write is in force, so that the next look sees it.
+async fn lose(app: &App, tx: Tx) -> Result<(), ApiError> {
+    drop(tx);
+    Ok(app.db.begin().await?.commit().await?)
+}
+
 async fn token(
     State(app): State<Arc<App>>,
     origin: Origin,

@@ -19,7 +19,7 @@ use crate::{
     token::{
         TokenRequest,
         issue::{self, Issuance, Person},
-        standing,
+        lose, standing,
     },
     web::error::ApiError,
 };
@@ -63,8 +63,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
 
     let mut tx = request.begin(app).await?;
     if !codes::consume(&mut tx, &code.hash, &grant.id, now).await? {
-        // Returns once the other request's write is in force, so that its grant is found.
-        tx.commit().await?;
+        lose(app, tx).await?;
         return Err(replayed(app, request, &code).await);
     }
     grants::insert(&mut tx, &grant).await?;

@@ -27,7 +27,7 @@ use crate::{
         TokenRequest,
         grants::authorization_code::check_resource,
         issue::{self, Issuance, Person},
-        standing,
+        lose, standing,
     },
     web::error::ApiError,
 };
@@ -71,10 +71,7 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     } else {
         let salt = app.entropy.bytes::<32>();
         if !refresh_tokens::rotate(&mut tx, &stored.hash, &salt, now).await? {
-            // Rolled back, so that the client's assertion is good for the second look; an empty transaction then returns
-            // once the other request's write is in force, so that the second look sees it.
-            drop(tx);
-            app.db.begin().await?.commit().await?;
+            lose(app, tx).await?;
             return Ok(None);
         }
         let successor = successor_of(&presented, &salt)?;
