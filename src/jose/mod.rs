@@ -9,10 +9,12 @@ pub mod jwks;
 pub mod key_set;
 pub mod keys;
 pub mod signer;
+pub mod thumbprint;
 pub mod verifier;
 
 pub use jwks::{Jwks, JwksError};
 pub use key_set::KeySet;
 pub use keys::{KeyRing, KeyRingError};
 pub use signer::Signer;
+pub use thumbprint::Thumbprint;
 pub use verifier::{Unverified, Verified, VerifyError};

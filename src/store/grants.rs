@@ -6,8 +6,19 @@ use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
     ids::{ClientId, GrantId, IdentityId, ResourceId, SessionId, UserId},
+    jose::Thumbprint,
     oauth::scope::ScopeSet,
 };
+
+/// How a grant came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(rename_all = "snake_case", type_name = "TEXT")]
+pub enum GrantOrigin {
+    /// The user allowed it.
+    Consent,
+    /// The enterprise's identity provider did, by an ID-JAG.
+    IdJag,
+}
 
 /// A standing permission: what a client may do for a user at a resource until it ends.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -18,8 +29,10 @@ pub struct Grant {
     pub user_id: UserId,
     /// The account by which the user had signed in; its facts are what rules are asked about.
     pub identity_id: IdentityId,
-    /// The session that it was born in.
-    pub session_id: SessionId,
+    /// How it came to be.
+    pub origin: GrantOrigin,
+    /// The session that it was born in; none where no browser took part.
+    pub session_id: Option<SessionId>,
     /// Who may.
     pub client_id: ClientId,
     /// Where.
@@ -30,11 +43,13 @@ pub struct Grant {
     #[sqlx(try_from = "String")]
     pub scope: ScopeSet,
     /// When the user's provider last saw her prove who she is.
-    pub auth_time: Timestamp,
+    pub auth_time: Option<Timestamp>,
     /// The authentication context class.
     pub acr: Option<String>,
     /// The authentication methods.
     pub amr: Json<Vec<String>>,
+    /// The key that its refresh tokens are bound to (RFC 9449 §5).
+    pub jkt: Option<Thumbprint>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When a token was last issued under it.
@@ -50,8 +65,8 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
     on!(tx, |executor| {
         sqlx::query(
         "INSERT INTO grants (id, user_id, identity_id, session_id, client_id, resource, audience, scope, auth_time,
-             acr, amr, created_at, last_used_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+             acr, amr, created_at, last_used_at, expires_at, origin, jkt)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
     )
     .bind(&grant.id)
     .bind(&grant.user_id)
@@ -67,6 +82,8 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
     .bind(grant.created_at)
     .bind(grant.last_used_at)
     .bind(grant.expires_at)
+    .bind(grant.origin)
+    .bind(&grant.jkt)
     .execute(executor)
     .await
     .map(drop)

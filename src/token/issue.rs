@@ -8,6 +8,7 @@ use crate::{
     clock::Timestamp,
     config::resource::{Resource, TokenClaim},
     ids::{ClientId, TokenId},
+    jose::Thumbprint,
     oauth::scope::ScopeSet,
     secret::RefreshToken,
     store::grants::Grant,
@@ -26,6 +27,8 @@ pub struct Issuance<'a> {
     pub resource: &'a Resource,
     /// What it allows, at most what the grant does.
     pub scope: ScopeSet,
+    /// The key that it is bound to (RFC 9449 §6).
+    pub bound_to: Option<Thumbprint>,
     /// The refresh token that goes with it.
     pub refresh_token: Option<RefreshToken>,
     /// The token's id, as recorded.
@@ -63,7 +66,8 @@ pub struct TokenResponse {
     refresh_token: Option<String>,
 }
 
-/// The claims of an access token (RFC 9068 §2.2).
+/// The claims of an access token (RFC 9068 §2.2). `grant_id` is ours: the grant that the token stands on, by which we
+/// know when it comes back to us whether it was ended.
 #[derive(Serialize)]
 struct AccessTokenClaims<'a> {
     iss: &'a str,
@@ -86,11 +90,21 @@ struct AccessTokenClaims<'a> {
     groups: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
+}
+
+/// The key that the token is bound to (RFC 9449 §6.1).
+#[derive(Serialize)]
+struct Confirmation<'a> {
+    jkt: &'a Thumbprint,
 }
 
 /// Signs the access token and writes the response.
 pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiError> {
-    let Issuance { client, person, resource, scope, refresh_token, token_id, now } = issuance;
+    let Issuance { client, person, resource, scope, bound_to, refresh_token, token_id, now } = issuance;
     let lifetime = resource.access_token.unwrap_or(app.config.lifetimes.access_token);
     let scope = scope.to_string();
     let asks = |claim| resource.token_claims.contains(&claim);
@@ -105,7 +119,7 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
         jti: token_id.as_str(),
         client_id: client.as_str(),
         scope: &scope,
-        auth_time: grant.map(|grant| grant.auth_time.as_secs()),
+        auth_time: grant.and_then(|grant| grant.auth_time).map(Timestamp::as_secs),
         acr: grant.and_then(|grant| grant.acr.as_deref()),
         amr: grant.map_or(&[], |grant| &grant.amr),
         org_id: standing.and_then(|standing| standing.subject.organization.as_deref()),
@@ -113,6 +127,8 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
             .filter(|_| asks(TokenClaim::Groups))
             .map(|standing| standing.subject.groups.as_slice()),
         email: standing.filter(|_| asks(TokenClaim::Email)).and_then(|standing| standing.email.as_deref()),
+        grant_id: grant.map(|grant| grant.id.as_str()),
+        cnf: bound_to.as_ref().map(|jkt| Confirmation { jkt }),
     };
     let access_token = app
         .keys
@@ -121,7 +137,7 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
         .map_err(|error| ApiError::unavailable(format!("signing: {error}")))?;
     Ok(TokenResponse {
         access_token,
-        token_type: "Bearer",
+        token_type: if bound_to.is_some() { "DPoP" } else { "Bearer" },
         expires_in: lifetime.as_secs(),
         scope,
         refresh_token: refresh_token.map(|token| token.expose().to_owned()),

@@ -20,6 +20,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     clients::authenticate::{Authenticated, authenticate},
+    jose::Thumbprint,
     oauth::{error::ErrorCode, grant_type::GrantType, params::Params},
     store::{Tx, replays},
     web::{
@@ -42,6 +43,8 @@ pub struct TokenRequest {
     pub params: Params,
     /// Where the request came from.
     pub origin: Origin,
+    /// The key whose possession was proved with the request (RFC 9449 §5): what is issued is bound to it.
+    pub bound_to: Option<Thumbprint>,
 }
 
 impl TokenRequest {
@@ -79,7 +82,7 @@ async fn token(
             return app.refuse(&origin, event, error).await.into_response();
         }
     };
-    let request = TokenRequest { client, params, origin };
+    let request = TokenRequest { client, params, origin, bound_to: None };
     match answer(&app, &request).await {
         Ok(response) => response,
         Err(error) => {

@@ -13,7 +13,7 @@ use crate::{
     secret::{AuthorizationCode, RefreshToken},
     store::{
         codes::{self, Code},
-        grants::{self, Grant},
+        grants::{self, Grant, GrantOrigin},
         refresh_tokens,
     },
     token::{
@@ -44,14 +44,16 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         id: GrantId::new(&app.clock, &app.entropy),
         user_id: code.user_id.clone(),
         identity_id: permission.identity_id.clone(),
-        session_id: permission.session_id.clone(),
+        origin: GrantOrigin::Consent,
+        session_id: Some(permission.session_id.clone()),
         client_id: code.client_id.clone(),
         resource: resource.id.clone(),
         audience: resource.uri.as_str().to_owned(),
         scope: permission.scope.clone(),
-        auth_time: permission.auth_time,
+        auth_time: Some(permission.auth_time),
         acr: permission.acr.clone(),
         amr: Json(permission.amr.clone()),
+        jkt: None,
         created_at: now,
         last_used_at: now,
         expires_at,
@@ -79,7 +81,16 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     .await?;
     tx.commit().await?;
     let person = Some(Person { grant, standing });
-    Ok(Issuance { client: code.client_id, person, resource, scope, refresh_token, token_id, now })
+    Ok(Issuance {
+        client: code.client_id,
+        person,
+        resource,
+        scope,
+        bound_to: request.bound_to.clone(),
+        refresh_token,
+        token_id,
+        now,
+    })
 }
 
 /// Everything that can be checked without changing anything: the code exists, is this client's, and was asked for with

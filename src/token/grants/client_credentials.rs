@@ -40,6 +40,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         person: None,
         resource,
         scope,
+        bound_to: request.bound_to.clone(),
         refresh_token: None,
         token_id,
         now,

@@ -89,7 +89,9 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     tx.commit().await?;
     let client = grant.client_id.clone();
     let person = Some(Person { grant, standing });
-    Ok(Some(Issuance { client, person, resource, scope, refresh_token: Some(successor), token_id, now }))
+    let bound_to = request.bound_to.clone();
+    let refresh_token = Some(successor);
+    Ok(Some(Issuance { client, person, resource, scope, bound_to, refresh_token, token_id, now }))
 }
 
 async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>, ApiError> {
