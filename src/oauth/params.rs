@@ -1,7 +1,10 @@
 //! Request parameters (OAuth 2.1 §3.1): unknown ones are ignored, empty ones count as absent, repeated ones are
-//! refused, but for `resource`, which RFC 8707 §2 lets repeat.
+//! refused, but for `resource`, which RFC 8707 §2 lets repeat, and in a token exchange `audience` (RFC 8693 §2.1).
 
-use super::error::{ErrorCode, OAuthError};
+use super::{
+    error::{ErrorCode, OAuthError},
+    token_exchange,
+};
 
 /// The most parameters a request may hold; real ones hold fewer than twenty.
 const MAX_PARAMETERS: usize = 64;
@@ -9,6 +12,8 @@ const MAX_PARAMETERS: usize = 64;
 const MAX_VALUE_BYTES: usize = 16 * 1024;
 /// The parameters that may repeat (RFC 8707 §2).
 const REPEATABLE: [&str; 1] = ["resource"];
+/// Those of a token exchange (RFC 8693 §2.1).
+const REPEATABLE_IN_EXCHANGE: [&str; 2] = ["resource", "audience"];
 
 /// The parameters of one request, each at most once.
 #[derive(Clone, Default)]
@@ -17,7 +22,9 @@ pub struct Params(Vec<(String, String)>);
 impl Params {
     /// Parses `application/x-www-form-urlencoded` text: a query or a form body.
     pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
-        Self::parse_repeating(encoded, &REPEATABLE)
+        let exchanges = url::form_urlencoded::parse(encoded)
+            .any(|(name, value)| name == "grant_type" && value == token_exchange::GRANT_TYPE);
+        Self::parse_repeating(encoded, if exchanges { &REPEATABLE_IN_EXCHANGE } else { &REPEATABLE })
     }
 
     /// Parses a form of which the parameters in `repeatable` may repeat, such as the checkboxes of a page.
@@ -86,6 +93,19 @@ mod tests {
         assert!(Params::parse(b"state=&state=1").is_err());
         let params = Params::parse(b"resource=a&resource=b").unwrap();
         assert_eq!(params.all("resource").collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn an_exchange_may_name_several_audiences_and_repeats_nothing_else() {
+        let exchange = format!("grant_type={}&audience=a&audience=b", token_exchange::GRANT_TYPE);
+        let params = Params::parse(exchange.as_bytes()).unwrap();
+        assert_eq!(params.all("audience").collect::<Vec<_>>(), ["a", "b"]);
+        for name in ["grant_type", "subject_token", "actor_token", "scope", "requested_token_type"] {
+            assert!(Params::parse(format!("{exchange}&{name}=1&{name}=1").as_bytes()).is_err(), "{name}");
+        }
+        assert!(Params::parse(b"grant_type=refresh_token&audience=a&audience=b").is_err());
+        let twice = format!("{exchange}&grant_type=refresh_token");
+        assert!(Params::parse(twice.as_bytes()).is_err());
     }
 
     #[test]
