@@ -27,14 +27,15 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use self::{
-    client::DeclaredClient,
+    client::{DeclaredClient, RESERVED_ID_PREFIX},
     database::Database,
     encryption::Encryption,
     environment::Environment,
     expand::reason,
+    form::name_of,
     lifetimes::Lifetimes,
     preset::Presets,
-    problem::{Problem, Problems},
+    problem::{Problem, Problems, Wrong},
     provider::Provider,
     reader::{Reading, Section},
     registration::Registration,
@@ -70,7 +71,21 @@ struct Names<'a> {
     organizations: Option<Vec<String>>,
     providers: Vec<&'a str>,
     resources: Vec<&'a str>,
+    /// The scopes that each resource says it has.
+    scopes: IndexMap<&'a str, Vec<&'a str>>,
     clients: Vec<&'a str>,
+}
+
+impl Names<'_> {
+    /// A client that rules may name: one that is declared, one with a document, or one that we gave its id.
+    fn client(&self, written: String) -> Result<ClientId, Wrong> {
+        match ClientId::try_from(written.clone()) {
+            Ok(id) if id.is_url() || id.as_str().starts_with(RESERVED_ID_PREFIX) => Ok(id),
+            _ => name_of(&self.clients, "no client has this name, and it is not the URL of a document")(
+                written,
+            ),
+        }
+    }
 }
 
 impl Config {
@@ -112,20 +127,21 @@ impl Config {
     ) -> Option<Self> {
         let mut presets = Presets::built_in(problems);
         root.optional("presets", |folder| presets.add_folder(&base.join(folder), environment, problems));
-        let resources = root.names("resources");
-        let server = root.section("server", |section| Server::read(section, &resources));
+        let mut names = Names {
+            organizations: None,
+            providers: root.names("providers"),
+            resources: root.names("resources"),
+            scopes: root.names_within("resources", "scopes"),
+            clients: root.names("clients"),
+        };
+        let server = root.section("server", |section| Server::read(section, &names.resources));
         let database = root.section("database", Database::read);
         let encryption = root.section("encryption", Encryption::read);
         // Without an issuer it is unknown whether this is development; its absence is problem enough.
         let loopback = server.as_ref().is_none_or(|server| server.issuer.is_loopback());
-        let providers = Provider::read_all(root, &presets, loopback);
-        let names = Names {
-            organizations: (providers.len() == root.count("providers"))
-                .then(|| providers.values().filter_map(|provider| provider.organization.clone()).collect()),
-            providers: root.names("providers"),
-            resources,
-            clients: root.names("clients"),
-        };
+        let providers = Provider::read_all(root, &presets, &names, loopback);
+        names.organizations = (providers.len() == root.count("providers"))
+            .then(|| providers.values().filter_map(|provider| provider.organization.clone()).collect());
         let resources = Resource::read_all(root, &names, loopback);
         let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
         let registration = root.section("registration", Registration::read);

@@ -6,7 +6,6 @@ use indexmap::IndexMap;
 
 use super::{
     Names,
-    client::RESERVED_ID_PREFIX,
     form::{duration, gate, name_of, one_of, text},
     lifetimes::LONGEST_ACCESS_TOKEN,
     problem::Wrong,
@@ -157,8 +156,6 @@ impl ScopeRule {
 
 impl Allow {
     fn read(section: &Section<'_>, names: &Names<'_>) -> Self {
-        let known_client =
-            name_of(&names.clients, "no client has this name, and it is not the URL of a document");
         Self {
             organizations: section.restriction("organizations", |written| match &names.organizations {
                 Some(there) => name_of(there, "no provider has this organization")(written),
@@ -167,10 +164,7 @@ impl Allow {
             providers: section
                 .restriction("providers", name_of(&names.providers, "no provider has this name")),
             groups: section.restriction("groups", text),
-            clients: section.restriction("clients", |written| match ClientId::try_from(written.clone()) {
-                Ok(id) if id.is_url() || id.as_str().starts_with(RESERVED_ID_PREFIX) => Ok(id),
-                _ => known_client(written),
-            }),
+            clients: section.restriction("clients", |written| names.client(written)),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn provider() -> Provider {
         organization: Some("acme".into()),
         email_domains: Vec::new(),
         sign_in: EntryRules::Anyone,
+        id_jag: None,
     }
 }
 

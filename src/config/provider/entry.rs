@@ -91,12 +91,7 @@ fn read_requirements(
     let tenants = section.restriction("tenants", text);
     let groups = section.restriction("groups", text);
     let mut wanted = already.claims;
-    for (path, values) in section.json_lists("claims", ClaimPath::try_from) {
-        if values.is_empty() {
-            section.problem("claims", format!("{path} has no values, so nobody could come in"));
-        }
-        wanted.insert(path, values);
-    }
+    wanted.extend(read_claims(section));
     if section.has("tenants") && claims.tenant.is_none() {
         section.problem(
             "tenants",
@@ -117,4 +112,13 @@ fn read_requirements(
         groups,
         claims: wanted,
     }
+}
+
+/// `claims:` the values that a claim may have, by its name or path.
+pub(super) fn read_claims(section: &Section<'_>) -> IndexMap<ClaimPath, Vec<Value>> {
+    let claims = section.json_lists("claims", ClaimPath::try_from);
+    for (path, _) in claims.iter().filter(|(_, values)| values.is_empty()) {
+        section.problem("claims", format!("{path} has no values, so nobody could meet it"));
+    }
+    claims
 }

@@ -3,6 +3,7 @@
 pub(super) mod behaviour;
 pub(super) mod client_auth;
 mod entry;
+pub mod id_jag;
 mod read;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -11,6 +12,7 @@ use indexmap::IndexMap;
 use url::Url;
 
 pub use self::entry::{EntryRules, Requirements};
+use self::id_jag::IdJag;
 pub(super) use self::read::RESERVED_KEYS;
 use super::claims::ClaimPaths;
 use crate::{ids::ProviderId, secret::Secret};
@@ -61,6 +63,8 @@ pub struct Provider {
     pub email_domains: Vec<String>,
     /// Who may come in.
     pub sign_in: EntryRules,
+    /// What its identity assertions (ID-JAG) are worth here; nothing unless the operator says so.
+    pub id_jag: Option<IdJag>,
 }
 
 /// Which issuers an ID token may name.

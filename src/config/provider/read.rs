@@ -10,9 +10,11 @@ use super::{
     IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth,
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
+    id_jag::IdJag,
 };
 use crate::{
     config::{
+        Names,
         form::{duration, mail_domain, text, upstream_url},
         preset::{Parameter, Preset, Presets},
         problem::Wrong,
@@ -27,7 +29,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The keys that every provider has; a preset's parameters are named otherwise.
-pub(in crate::config) const RESERVED_KEYS: [&str; 23] = [
+pub(in crate::config) const RESERVED_KEYS: [&str; 24] = [
     "assertion_audience",
     "authorize_params",
     "claims",
@@ -36,6 +38,7 @@ pub(in crate::config) const RESERVED_KEYS: [&str; 23] = [
     "client_secret",
     "contact",
     "discovery_url",
+    "id_jag",
     "id_token_algs",
     "leeway",
     "max_age",
@@ -57,6 +60,7 @@ impl Provider {
     pub(in crate::config) fn read_all(
         root: &Section<'_>,
         presets: &Presets,
+        names: &Names<'_>,
         loopback: bool,
     ) -> IndexMap<ProviderId, Self> {
         if root.count("providers") == 0 {
@@ -66,11 +70,17 @@ impl Provider {
             );
         }
         root.entries("providers", ProviderId::try_from, |id, section| {
-            Self::read(id, section, presets, loopback)
+            Self::read(id, section, presets, names, loopback)
         })
     }
 
-    fn read(id: ProviderId, section: &Section<'_>, presets: &Presets, loopback: bool) -> Option<Self> {
+    fn read(
+        id: ProviderId,
+        section: &Section<'_>,
+        presets: &Presets,
+        names: &Names<'_>,
+        loopback: bool,
+    ) -> Option<Self> {
         let Some(preset) = section.required("preset", "which kind of provider this is", |written| {
             let unknown = "no preset has this name";
             presets.get(&written).ok_or_else(|| Wrong::unknown(unknown, &written, &presets.names()))
@@ -91,7 +101,9 @@ impl Provider {
         let name = section.optional("name", text);
         let contact = section.optional("contact", text);
         let organization = section.optional("organization", text);
-        let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims)?;
+        let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims);
+        let id_jag = IdJag::read(section, names, &behaviour.claims);
+        let sign_in = sign_in?;
         Some(Self {
             id,
             preset: preset.name.clone(),
@@ -114,6 +126,7 @@ impl Provider {
             organization,
             email_domains: sign_in.route_domains,
             sign_in: sign_in.rules,
+            id_jag,
         })
     }
 }

@@ -249,4 +249,21 @@ impl<'a> Section<'a> {
             _ => Vec::new(),
         }
     }
+
+    /// The same a step further down: for each name under a key, those under its `inner`.
+    pub(in crate::config) fn names_within(&self, key: &str, inner: &str) -> IndexMap<&'a str, Vec<&'a str>> {
+        let Some(Kind::Map(entries)) = self.entry(key).map(|entry| &entry.value.kind) else {
+            return IndexMap::new();
+        };
+        let names = |node: &'a Node| match &node.kind {
+            Kind::Map(inside) => {
+                match inside.iter().find(|entry| entry.key == inner).map(|e| &e.value.kind) {
+                    Some(Kind::Map(found)) => found.iter().map(|entry| entry.key.as_str()).collect(),
+                    _ => Vec::new(),
+                }
+            }
+            _ => Vec::new(),
+        };
+        entries.iter().map(|entry| (entry.key.as_str(), names(&entry.value))).collect()
+    }
 }

@@ -32,7 +32,9 @@ fn pattern(path: &str) -> String {
         let step = rest[..end].split('[').next().unwrap();
         let free = steps.last().is_some_and(|last| {
             matches!(last.as_str(), "providers" | "resources" | "clients" | "scopes" | "authorize_params")
-                || (last == "claims" && steps.contains(&"require".to_owned()))
+                || (last == "claims"
+                    && ["require", "id_jag"].iter().any(|above| steps.contains(&(*above).to_owned())))
+                || (last == "allow" && steps.contains(&"id_jag".to_owned()))
         });
         steps.push(if free { "NAME".into() } else { step.to_owned() });
         rest = rest[end..].strip_prefix('.').unwrap_or(&rest[end..]);

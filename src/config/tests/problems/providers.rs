@@ -119,7 +119,7 @@ fn provider_parameters(#[case] text: &str, #[case] expected: &[&str]) {
     "sign_in: { require: { hosted_domains: [], claims: { a: [] } } }",
     &[
         "c.yaml:2:97: providers.corp.sign_in.require.hosted_domains: an empty list could mean nobody or everybody; name somebody or remove the key",
-        "c.yaml:2:109: providers.corp.sign_in.require.claims: a has no values, so nobody could come in",
+        "c.yaml:2:109: providers.corp.sign_in.require.claims: a has no values, so nobody could meet it",
     ]
 )]
 #[case(
@@ -134,6 +134,58 @@ fn entry_rules(#[case] text: &str, #[case] expected: &[&str]) {
         ),
         expected.join("\n")
     );
+}
+
+/// What assertions are worth: each resource with its clients and scopes, all of them declared.
+#[rstest]
+#[case("{}", &["c.yaml:3:13: providers.corp.id_jag.allow: is missing: what assertions give, by resource, each with clients and scopes"])]
+#[case("{ allow: {} }", &["c.yaml:3:22: providers.corp.id_jag.allow: is missing: what assertions give, by resource, each with clients and scopes"])]
+#[case(
+    "{ alow: {} }",
+    &[
+        "c.yaml:3:13: providers.corp.id_jag.allow: is missing: what assertions give, by resource, each with clients and scopes",
+        "c.yaml:3:15: providers.corp.id_jag.alow: unknown key; did you mean allow?",
+    ]
+)]
+#[case(
+    "{ allow: { tickets: {} } }",
+    &[
+        "c.yaml:3:33: providers.corp.id_jag.allow.tickets.clients: is missing: which clients may present assertions for this resource",
+        "c.yaml:3:33: providers.corp.id_jag.allow.tickets.scopes: is missing: which scopes of this resource assertions can give",
+    ]
+)]
+#[case(
+    "{ allow: { ticket: { clients: [agent], scopes: [read] } } }",
+    &["c.yaml:3:24: providers.corp.id_jag.allow.ticket: no resource has this name; did you mean tickets?"]
+)]
+#[case(
+    "{ allow: { tickets: { clients: [agnt, 'https://agent.example/c.json', chy_c1], scopes: [reed] } } }",
+    &[
+        "c.yaml:3:45: providers.corp.id_jag.allow.tickets.clients[0]: no client has this name, and it is not the URL of a document; did you mean agent?",
+        "c.yaml:3:101: providers.corp.id_jag.allow.tickets.scopes[0]: the resource has no scope of this name; did you mean read?",
+    ]
+)]
+#[case(
+    "{ allow: { tickets: { clients: [], scopes: [read], claims: { acr: [] } } } }",
+    &[
+        "c.yaml:3:44: providers.corp.id_jag.allow.tickets.clients: an empty list could mean nobody or everybody; name somebody or remove the key",
+        "c.yaml:3:72: providers.corp.id_jag.allow.tickets.claims: acr has no values, so nobody could meet it",
+    ]
+)]
+#[case(
+    "{ allow: { tickets: { clients: [agent], scopes: [read], groups: [staff] } } }",
+    &["c.yaml:3:77: providers.corp.id_jag.allow.tickets.groups: can never be met: no claim is known to hold groups; name it in claims.groups"]
+)]
+fn assertions(#[case] text: &str, #[case] expected: &[&str]) {
+    let text = format!(
+        "providers:
+  corp: {{ preset: google, client_id: c, client_secret: s, sign_in: {{ anyone: true }},
+    id_jag: {text} }}
+clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }} }}
+resources:
+  tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
+    );
+    assert_eq!(problems(&text, &Environment::of([])), expected.join("\n"));
 }
 
 /// How we prove ourselves.
