@@ -36,6 +36,14 @@ fn walk<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     })
 }
 
+/// Whether a claim's value meets a rule that names these: it is one of them, or a list that holds one.
+pub fn is_one_of(value: &Value, named: &[Value]) -> bool {
+    match value {
+        Value::Array(elements) => elements.iter().any(|element| named.contains(element)),
+        one => named.contains(one),
+    }
+}
+
 impl TryFrom<String> for ClaimPath {
     type Error = &'static str;
 
