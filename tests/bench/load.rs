@@ -1,5 +1,5 @@
-//! Code and refresh grants per second, and memory: `chancery serve` on SQLite and on PostgreSQL, durable, beside npm
-//! `oidc-provider`, which keeps everything in memory, in one run on one machine.
+//! Code and refresh grants per second, and memory before and after 10,000 tokens: `chancery serve` on SQLite and on
+//! PostgreSQL, durable, beside npm `oidc-provider`, which keeps everything in memory, in one run on one machine.
 //!
 //! `cargo bench --bench load`, after `tests/run --only interop` has installed the peer. PostgreSQL is left out unless
 //! `CHANCERY_BENCH_POSTGRES` names an empty database. Both servers answer public clients with ES256 access tokens for
@@ -23,7 +23,7 @@ use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -46,7 +46,8 @@ const RESOURCE: &str = "https://mcp.bench.example/mcp";
 /// Fewer than one address may begin in a minute (`web::limits`); the refreshes make the tokens many.
 const CODES: usize = 500;
 const CLIENTS: usize = 16;
-const REFRESHING: Duration = Duration::from_secs(10);
+/// So many tokens are issued altogether before memory is looked at again.
+const TOKENS: usize = 10_000;
 
 /// A server under load.
 struct Target {
@@ -54,8 +55,8 @@ struct Target {
     authorize: String,
     token: String,
     process: Child,
-    /// The peer ends when this is closed.
-    _stdin: Option<ChildStdin>,
+    /// The peer ends when its standard input is closed, and when it cannot print.
+    _pipes: Option<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
 impl Drop for Target {
@@ -130,7 +131,7 @@ lifetimes: {{ code: 10m }}
         authorize: format!("{issuer}/oauth/authorize"),
         token: format!("{issuer}/oauth/token"),
         process,
-        _stdin: None,
+        _pipes: None,
     }
 }
 
@@ -163,9 +164,10 @@ fn peer() -> Target {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let stdin = process.stdin.take();
+    let stdin = process.stdin.take().unwrap();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    stdout.read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
     let issuer = ready["issuer"].as_str().unwrap().to_owned();
     Target {
@@ -173,7 +175,7 @@ fn peer() -> Target {
         authorize: format!("{issuer}/auth"),
         token: format!("{issuer}/token"),
         process,
-        _stdin: stdin,
+        _pipes: Some((stdin, stdout)),
     }
 }
 
@@ -204,15 +206,16 @@ async fn measure(target: Target, form: &str) {
     })
     .await;
     let exchanged = rate(CODES, began);
-    let after = resident_mib(&target.process);
 
-    let (count, mut latencies) = refresh_all(&http, &target, tokens).await;
+    let began = Instant::now();
+    let mut latencies = refresh_all(&http, &target, tokens).await;
+    let refreshed = rate(latencies.len(), began);
+    let after = resident_mib(&target.process);
     latencies.sort_unstable();
     let p99 = latencies[latencies.len() * 99 / 100];
     println!(
-        "{:<28} {exchanged:>10.0} {:>10.0} {:>10.1} {idle:>10.0} {after:>10.0}",
+        "{:<28} {exchanged:>10.0} {refreshed:>10.0} {:>10.1} {idle:>10.0} {after:>10.0}",
         target.name,
-        count as f64 / REFRESHING.as_secs_f64(),
         p99.as_secs_f64() * 1000.0,
     );
 }
@@ -262,18 +265,14 @@ async fn obtain_codes(browser: &Browser, authorize: &str, verifier: &str) -> Vec
     .await
 }
 
-/// Refreshes chains of tokens, one for each client, for as long as a run takes.
-async fn refresh_all(
-    http: &reqwest::Client,
-    target: &Arc<Target>,
-    tokens: Vec<String>,
-) -> (usize, Vec<Duration>) {
-    let until = Instant::now() + REFRESHING;
+/// Refreshes chains of tokens, one for each client, until [`TOKENS`] were issued. Answers how long each took.
+async fn refresh_all(http: &reqwest::Client, target: &Arc<Target>, tokens: Vec<String>) -> Vec<Duration> {
+    const EACH: usize = (TOKENS - CODES) / CLIENTS;
     let chains = tokens.into_iter().take(CLIENTS).map(|mut token| {
         let (http, target) = (http.clone(), Arc::clone(target));
         tokio::spawn(async move {
             let mut latencies = Vec::new();
-            while Instant::now() < until {
+            for _ in 0..EACH {
                 let began = Instant::now();
                 let form =
                     [("grant_type", "refresh_token"), ("client_id", "bench"), ("refresh_token", &token)];
@@ -287,7 +286,7 @@ async fn refresh_all(
     for chain in chains.collect::<Vec<_>>() {
         all.extend(chain.await.unwrap());
     }
-    (all.len(), all)
+    all
 }
 
 async fn refresh_token_of(answer: reqwest::Response) -> String {

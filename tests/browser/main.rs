@@ -50,7 +50,7 @@ async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
         "output": output,
     });
     let seen = play(node("pages.mjs").env("PAGES", pages.to_string()), "");
-    for page in ["chooser", "consent", "account", "error"] {
+    for page in ["chooser", "consent", "account", "error", "done"] {
         assert_eq!(seen.iter().filter(|line| line["page"] == page).count(), 4, "{page}: {seen:?}");
     }
 

@@ -41,7 +41,10 @@ function account({ oidc }, login) {
 
 // Consent here is the provider's own affair: whoever signs in has agreed.
 async function grantEverything({ oidc }) {
-  const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
+  const known = oidc.session.grantIdFor(oidc.client.clientId); // a new one would void the codes of the old
+  const grant =
+    (known && (await oidc.provider.Grant.find(known))) ??
+    new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
   grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
   for (const [uri, scope] of Object.entries(config.resources ?? {})) grant.addResourceScope(uri, scope);
   await grant.save();

@@ -1,5 +1,5 @@
 // Our pages in Debian's Chromium: a person signs in, unticks a scope and allows by keyboard alone, and looks at her
-// account; on a phone and on a desktop, light and dark.
+// account, and leaves when the name on the page is not hers; on a phone and on a desktop, light and dark.
 //
 // $PAGES:
 //   issuer, authorize   our issuer and a whole authorization URL, whose redirect_uri is a loopback one of any port
@@ -74,7 +74,8 @@ async function tabTo(page, selector) {
   assert.fail(`${selector} cannot be reached by keyboard`);
 }
 
-async function visit(look) {
+// A person in a browser of her own, who has signed in and sees the consent page.
+async function signIn(look, { first = () => {} } = {}) {
   const context = await browser.newContext({ viewport: { width: look.width, height: 800 }, colorScheme: look.colorScheme });
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
@@ -88,16 +89,32 @@ async function visit(look) {
 
   await page.goto(authorize.href);
   if (options.provider) {
-    await inspect(page, 'chooser', seen);
+    await first(page, seen);
     await tabTo(page, `a[href*="/login/${options.provider}"], button[value="${options.provider}"]`);
     await page.keyboard.press('Enter');
   }
   await page.locator('input[name=login]').fill(options.login);
   await page.locator('input[name=password]').fill('any');
   await page.keyboard.press('Enter');
+  await page.locator('button[value=allow]').waitFor();
+  return { context, page, seen };
+}
 
+// Somebody else's name is on the consent page: she leaves.
+async function leave(look) {
+  const { context, page, seen } = await signIn(look);
+  await tabTo(page, 'form[action$="/logout"] button');
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname.endsWith('/logout'));
+  await inspect(page, 'done', seen);
+  await page.goto(`${issuer}/account`);
+  assert.ok(!page.url().startsWith(`${issuer}/account`), 'signed out');
+  await context.close();
+}
+
+async function visit(look) {
+  const { context, page, seen } = await signIn(look, { first: (page, seen) => inspect(page, 'chooser', seen) });
   const scope = `input[type=checkbox][value="${untick}"]`;
-  await page.locator(scope).waitFor();
   await inspect(page, 'consent', seen);
   await tabTo(page, scope);
   await page.keyboard.press('Space');
@@ -115,14 +132,17 @@ async function visit(look) {
   const wrong = new URL(authorize);
   wrong.searchParams.set('redirect_uri', 'https://elsewhere.example/callback');
   await page.goto(wrong.href);
-  assert.ok(ours(), 'a wrong redirect_uri is not followed');
-  complaints.length = 0; // Chromium reports the page's own 400 as an error
+  assert.ok(page.url().startsWith(issuer), 'a wrong redirect_uri is not followed');
+  seen.complaints.length = 0; // Chromium reports the page's own 400 as an error
   await inspect(page, 'error', seen);
   await context.close();
 }
 
 try {
-  for (const look of LOOKS) await visit(look);
+  for (const look of LOOKS) {
+    await leave(look);
+    await visit(look);
+  }
 } catch (error) {
   console.log(JSON.stringify({ page: 'failed', error: error.message, console: lately }));
   process.exitCode = 1;
