@@ -146,6 +146,7 @@ fn check(
         issuer: client.as_str().to_owned(),
         jti: jti.to_owned(),
         expires_at: times.expires_at.plus(LEEWAY),
+        holder: None,
     })
 }
 

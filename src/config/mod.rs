@@ -139,7 +139,8 @@ impl Config {
         let encryption = root.section("encryption", Encryption::read);
         // Without an issuer it is unknown whether this is development; its absence is problem enough.
         let loopback = server.as_ref().is_none_or(|server| server.issuer.is_loopback());
-        let providers = Provider::read_all(root, &presets, &names, loopback);
+        let ours = server.as_ref().map(|server| &server.issuer);
+        let providers = Provider::read_all(root, &presets, &names, (ours, loopback));
         names.organizations = (providers.len() == root.count("providers"))
             .then(|| providers.values().filter_map(|provider| provider.organization.clone()).collect());
         let resources = Resource::read_all(root, &names, loopback);

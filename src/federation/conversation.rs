@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::provider::{IdTokenAlg, Provider},
+    config::provider::Provider,
     entropy::Entropy,
     identity::verified::VerifiedIdentity,
     jose::{Unverified, verifier::Kind},
@@ -65,7 +65,7 @@ async fn talk(
     let Return { code, verifier, redirect_uri, .. } = returned;
     let redemption = Redemption { code, verifier, redirect_uri };
     let tokens = exchange::redeem(provider, metadata, redemption, upstream, (clock, entropy)).await?;
-    let accepted: Vec<Algorithm> = provider.id_token_algs.iter().map(|alg| algorithm(*alg)).collect();
+    let accepted: Vec<Algorithm> = provider.id_token_algs.iter().map(|alg| alg.algorithm()).collect();
     let unverified = Unverified::parse(tokens.id_token.expose(), Kind::IdToken, &accepted)?;
     let signed_with = unverified.algorithm();
     let verified = jwks.verify(unverified).await?;
@@ -91,19 +91,4 @@ async fn talk(
     let identity = claims::identity(provider, &token, &claims)?;
     entry::admit(provider, &identity, &claims)?;
     Ok(identity)
-}
-
-/// The algorithm, as jsonwebtoken names it.
-pub(super) const fn algorithm(alg: IdTokenAlg) -> Algorithm {
-    match alg {
-        IdTokenAlg::Rs256 => Algorithm::RS256,
-        IdTokenAlg::Rs384 => Algorithm::RS384,
-        IdTokenAlg::Rs512 => Algorithm::RS512,
-        IdTokenAlg::Ps256 => Algorithm::PS256,
-        IdTokenAlg::Ps384 => Algorithm::PS384,
-        IdTokenAlg::Ps512 => Algorithm::PS512,
-        IdTokenAlg::Es256 => Algorithm::ES256,
-        IdTokenAlg::Es384 => Algorithm::ES384,
-        IdTokenAlg::EdDsa => Algorithm::EdDSA,
-    }
 }

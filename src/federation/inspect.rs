@@ -4,7 +4,6 @@
 use std::fmt;
 
 use super::{
-    conversation::algorithm,
     discovery::{self, Metadata},
     exchange::{self, ExchangeError, Redemption},
 };
@@ -114,7 +113,7 @@ async fn keys(accepted: &[IdTokenAlg], jwks: &Jwks) -> Finding {
         Ok(published) => published,
         Err(error) => return wrong(format!("it {error} ({})", jwks.url())),
     };
-    let fits = |alg: &&IdTokenAlg| published.find(None, algorithm(**alg)).err() != Some(LookupError::Unknown);
+    let fits = |alg: &&IdTokenAlg| published.find(None, alg.algorithm()).err() != Some(LookupError::Unknown);
     let names: Vec<_> = accepted.iter().filter(fits).map(|alg| alg_name(*alg)).collect();
     if names.is_empty() {
         return wrong(format!(

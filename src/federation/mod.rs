@@ -17,6 +17,7 @@ mod failure;
 mod fixture;
 mod id_token;
 mod inspect;
+mod issuer_keys;
 mod login;
 mod logout;
 mod providers;

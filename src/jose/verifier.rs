@@ -29,17 +29,22 @@ pub enum Kind {
     AccessToken,
     /// What a client proves itself with: `client-authentication+jwt` (RFC 7523bis §4), `JWT` or none (RFC 7523 §3).
     ClientAssertion,
+    /// An identity assertion that is a grant: `oauth-id-jag+jwt`, letter for letter (ID-JAG §3.1).
+    IdJag,
+    /// Any other assertion that is a grant: `JWT` or none (RFC 7523 §2.1).
+    AuthorizationGrant,
 }
 
 impl Kind {
-    fn admits(self, typ: Option<&str>) -> bool {
+    fn admits(self, written: Option<&str>) -> bool {
         const PREFIX: &str = "application/"; // may be left out, RFC 7515 §4.1.9
-        let typ = typ.map(|typ| match typ.split_at_checked(PREFIX.len()) {
+        let typ = written.map(|typ| match typ.split_at_checked(PREFIX.len()) {
             Some((head, tail)) if head.eq_ignore_ascii_case(PREFIX) => tail,
             _ => typ,
         });
         match self {
-            Self::IdToken => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT")),
+            Self::IdToken | Self::AuthorizationGrant => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT")),
+            Self::IdJag => written == Some("oauth-id-jag+jwt"),
             Self::ClientAssertion => typ.is_none_or(|typ| {
                 typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("client-authentication+jwt")
             }),
@@ -113,6 +118,15 @@ impl<'t> Unverified<'t> {
     /// Reads a compact serialisation (RFC 7515 §7.1). Keys and key addresses in the header are ignored; extensions
     /// that would have to be understood (`crit`) are refused.
     pub fn parse(token: &'t str, kind: Kind, algorithms: &[Algorithm]) -> Result<Self, VerifyError> {
+        Self::parse_one_of(token, &[kind], algorithms).map(|(_, token)| token)
+    }
+
+    /// Reads one that may be of several kinds, and tells of which it is: the first that its `typ` fits.
+    pub fn parse_one_of(
+        token: &'t str,
+        kinds: &[Kind],
+        algorithms: &[Algorithm],
+    ) -> Result<(Kind, Self), VerifyError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(VerifyError::TooLong);
         }
@@ -131,18 +145,18 @@ impl<'t> Unverified<'t> {
         if header.contains_key("crit") {
             return Err(VerifyError::Header("crit"));
         }
-        if !kind.admits(text("typ")?) {
-            return Err(VerifyError::Kind);
-        }
+        let typ = text("typ")?;
+        let kind = kinds.iter().copied().find(|kind| kind.admits(typ)).ok_or(VerifyError::Kind)?;
         let named: Option<Algorithm> = text("alg")?.and_then(|alg| alg.parse().ok());
         let algorithm = named.filter(|alg| is_asymmetric(*alg) && algorithms.contains(alg));
-        Ok(Self {
+        let token = Self {
             algorithm: algorithm.ok_or(VerifyError::Algorithm)?,
             kid: text("kid")?.map(str::to_owned),
             claims: decode(payload)?,
             signed,
             signature,
-        })
+        };
+        Ok((kind, token))
     }
 
     /// Whom it names as its issuer.

@@ -91,6 +91,40 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Writes what an assertion allows: a grant of that origin for the same user, client and resource goes on, under its
+/// own id, as `grant` says. Returns the id under which it stands.
+pub async fn keep(tx: &mut Tx, grant: &Grant) -> Result<GrantId, StoreError> {
+    let (id,): (GrantId,) = on!(tx, |executor| {
+        sqlx::query_as(
+            "INSERT INTO grants (id, user_id, identity_id, client_id, resource, audience, scope, auth_time, acr, amr,
+                 created_at, last_used_at, expires_at, origin)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, 'id_jag')
+             ON CONFLICT (user_id, client_id, resource) WHERE origin = 'id_jag' AND revoked_at IS NULL
+             DO UPDATE SET identity_id = excluded.identity_id, audience = excluded.audience, scope = excluded.scope,
+                 auth_time = excluded.auth_time, acr = excluded.acr, amr = excluded.amr,
+                 last_used_at = excluded.last_used_at,
+                 expires_at = CASE WHEN grants.expires_at > excluded.expires_at
+                     THEN grants.expires_at ELSE excluded.expires_at END
+             RETURNING id",
+        )
+        .bind(&grant.id)
+        .bind(&grant.user_id)
+        .bind(&grant.identity_id)
+        .bind(&grant.client_id)
+        .bind(&grant.resource)
+        .bind(&grant.audience)
+        .bind(grant.scope.to_string())
+        .bind(grant.auth_time)
+        .bind(&grant.acr)
+        .bind(&grant.amr)
+        .bind(grant.created_at)
+        .bind(grant.expires_at)
+        .fetch_one(executor)
+        .await
+    })?;
+    Ok(id)
+}
+
 /// The grant of this id.
 pub async fn find(db: &Db, id: &GrantId) -> Result<Option<Grant>, StoreError> {
     on!(db, |executor| sqlx::query_as("SELECT * FROM grants WHERE id = $1")

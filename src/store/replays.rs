@@ -1,19 +1,25 @@
 //! Table `replays`: signed statements that count once (RFC 7519 §4.1.7), told apart by kind, issuer and `jti`.
 
 use super::{StoreError, Tx, on};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, ids::ClientId};
 
 /// What sort of statement it is: the same issuer may make several, each with identifiers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OneTimeKind {
     /// What a client proves itself with (RFC 7523 §2.2).
     ClientAssertion,
+    /// An enterprise's identity assertion (ID-JAG §4.4).
+    IdJag,
+    /// A workload's own assertion (RFC 7523 §2.1).
+    Workload,
 }
 
 impl OneTimeKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::ClientAssertion => "client_assertion",
+            Self::IdJag => "id_jag",
+            Self::Workload => "workload",
         }
     }
 }
@@ -29,22 +35,25 @@ pub struct OneTime {
     pub jti: String,
     /// When nobody would accept it any more.
     pub expires_at: Timestamp,
+    /// For whom it counts again, where it does.
+    pub holder: Option<ClientId>,
 }
 
-/// Spends it. `false`: it was spent before. Two transactions that spend the same one wait for each other, so that one
+/// Spends it. `false`: it was spent before, and not by its holder. Two transactions that spend the same one wait for each other, so that one
 /// of them has it, and only if that one commits.
 pub async fn spend(tx: &mut Tx, once: &OneTime, now: Timestamp) -> Result<bool, StoreError> {
     let spent: Option<(String,)> = on!(tx, |executor| {
         sqlx::query_as(
-            "INSERT INTO replays (kind, issuer, jti, expires_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (kind, issuer, jti) DO UPDATE SET expires_at = excluded.expires_at
-             WHERE replays.expires_at <= $5 RETURNING jti",
+            "INSERT INTO replays (kind, issuer, jti, expires_at, holder) VALUES ($1, $2, $3, $4, $6)
+             ON CONFLICT (kind, issuer, jti) DO UPDATE SET expires_at = excluded.expires_at, holder = excluded.holder
+             WHERE replays.expires_at <= $5 OR replays.holder = $6 RETURNING jti",
         )
         .bind(once.kind.as_str())
         .bind(&once.issuer)
         .bind(&once.jti)
         .bind(once.expires_at)
         .bind(now)
+        .bind(&once.holder)
         .fetch_optional(executor)
         .await
     })?;
@@ -66,7 +75,7 @@ mod tests {
 
     fn once(issuer: &str, jti: &str) -> OneTime {
         let kind = OneTimeKind::ClientAssertion;
-        OneTime { kind, issuer: issuer.into(), jti: jti.into(), expires_at: NOW.plus(MINUTE) }
+        OneTime { kind, issuer: issuer.into(), jti: jti.into(), expires_at: NOW.plus(MINUTE), holder: None }
     }
 
     async fn spent(db: &Db, once: &OneTime, now: Timestamp) -> bool {
@@ -92,6 +101,22 @@ mod tests {
         assert!(spent(db, &once("a", "1"), NOW.plus(MINUTE)).await, "by then it is another one of that name");
         sweep::sweep(db, NOW.plus(MINUTE)).await.unwrap();
         assert!(spent(db, &once("b", "1"), NOW).await, "swept");
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn it_counts_again_for_its_holder_alone(#[values(On::Sqlite, On::Postgres)] engine: On) {
+        let Some(fresh) = engine.fresh().await else { return };
+        let of = |client: &str| OneTime {
+            holder: Some(ClientId::try_from(client.to_owned()).unwrap()),
+            ..once("a", "1")
+        };
+        assert!(spent(&fresh.db, &of("agent"), NOW).await);
+        assert!(spent(&fresh.db, &of("agent"), NOW).await);
+        assert!(!spent(&fresh.db, &of("other"), NOW).await);
+        assert!(!spent(&fresh.db, &once("a", "1"), NOW).await);
+        assert!(spent(&fresh.db, &once("a", "2"), NOW).await);
+        assert!(!spent(&fresh.db, &OneTime { jti: "2".into(), ..of("agent") }, NOW).await);
     }
 
     #[rstest]

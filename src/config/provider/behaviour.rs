@@ -60,10 +60,7 @@ impl Behaviour {
         if section.has("scopes") && !scopes.iter().any(|scope| scope == "openid") {
             section.problem("scopes", "lacks openid, without which there is no ID token");
         }
-        let id_token_algs = section.list("id_token_algs", algorithm);
-        if id_token_algs.is_some() && section.count("id_token_algs") == 0 {
-            section.problem("id_token_algs", "is empty, so no ID token could be accepted");
-        }
+        let id_token_algs = algorithms(section, "id_token_algs");
         Self {
             scopes,
             pkce: section.flag("pkce").unwrap_or(default.pkce),
@@ -93,13 +90,18 @@ fn prompt(written: String) -> Result<String, Wrong> {
     text(written)
 }
 
-fn algorithm(written: String) -> Result<IdTokenAlg, Wrong> {
-    if written == "none" || written.starts_with("HS") {
-        return Err(
-            "is not accepted: an ID token must be signed with a key that only the upstream has".into()
-        );
+/// What an upstream's tokens may be signed with. `None`: the key is absent.
+pub(super) fn algorithms(section: &Section<'_>, key: &str) -> Option<Vec<IdTokenAlg>> {
+    let said = section.list(key, |written| {
+        if written == "none" || written.starts_with("HS") {
+            return Err("is not accepted: it must be signed with a key that only the upstream has".into());
+        }
+        one_of(&IdTokenAlg::NAMES)(written)
+    });
+    if said.is_some() && section.count(key) == 0 {
+        section.problem(key, "is empty, so no token could be accepted");
     }
-    one_of(&IdTokenAlg::NAMES)(written)
+    said
 }
 
 fn read_claims(section: &Section<'_>, default: ClaimPaths) -> ClaimPaths {

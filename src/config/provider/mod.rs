@@ -4,16 +4,21 @@ pub(super) mod behaviour;
 pub(super) mod client_auth;
 mod entry;
 pub mod id_jag;
+mod issuer;
 mod read;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use indexmap::IndexMap;
+use jsonwebtoken::Algorithm;
 use url::Url;
 
-pub use self::entry::{EntryRules, Requirements};
 use self::id_jag::IdJag;
 pub(super) use self::read::RESERVED_KEYS;
+pub use self::{
+    entry::{EntryRules, Requirements},
+    issuer::{IssuerKeys, TrustedIssuer},
+};
 use super::claims::ClaimPaths;
 use crate::{ids::ProviderId, secret::Secret};
 
@@ -65,6 +70,13 @@ pub struct Provider {
     pub sign_in: EntryRules,
     /// What its identity assertions (ID-JAG) are worth here; nothing unless the operator says so.
     pub id_jag: Option<IdJag>,
+}
+
+impl Provider {
+    /// Every issuer whose assertions it speaks for.
+    pub fn trusted_issuers(&self) -> impl Iterator<Item = &TrustedIssuer> {
+        self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers)
+    }
 }
 
 /// Which issuers an ID token may name.
@@ -188,6 +200,21 @@ impl IdTokenAlg {
         ("ES384", Self::Es384),
         ("EdDSA", Self::EdDsa),
     ];
+
+    /// As jsonwebtoken names it.
+    pub const fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Rs256 => Algorithm::RS256,
+            Self::Rs384 => Algorithm::RS384,
+            Self::Rs512 => Algorithm::RS512,
+            Self::Ps256 => Algorithm::PS256,
+            Self::Ps384 => Algorithm::PS384,
+            Self::Ps512 => Algorithm::PS512,
+            Self::Es256 => Algorithm::ES256,
+            Self::Es384 => Algorithm::ES384,
+            Self::EdDsa => Algorithm::EdDSA,
+        }
+    }
 }
 
 /// What is made of `iss` in the authorization response (RFC 9207).

@@ -11,6 +11,7 @@ use super::{
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
     id_jag::IdJag,
+    issuer::Around,
 };
 use crate::{
     config::{
@@ -21,6 +22,7 @@ use crate::{
         reader::Section,
     },
     ids::ProviderId,
+    oauth::issuer::Issuer,
 };
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
@@ -61,7 +63,7 @@ impl Provider {
         root: &Section<'_>,
         presets: &Presets,
         names: &Names<'_>,
-        loopback: bool,
+        ours: (Option<&Issuer>, bool),
     ) -> IndexMap<ProviderId, Self> {
         if root.count("providers") == 0 {
             root.problem(
@@ -69,9 +71,28 @@ impl Provider {
                 "is missing: where people sign in; chancery providers list shows what there is",
             );
         }
+        let mut before = Vec::new();
         root.entries("providers", ProviderId::try_from, |id, section| {
-            Self::read(id, section, presets, names, loopback)
+            let provider = Self::read(id, section, presets, names, ours)?;
+            provider.differ(&before, section);
+            before.push(provider.clone());
+            Some(provider)
         })
+    }
+
+    /// Reports an issuer whose assertions count by another provider too: it must be clear whose rules hold.
+    fn differ(&self, before: &[Self], section: &Section<'_>) {
+        let issuers = |provider: &Self| -> Vec<String> {
+            let id_jag = provider.id_jag.iter().flat_map(|id_jag| &id_jag.issuers);
+            id_jag.map(|trusted| trusted.issuer.clone()).collect()
+        };
+        let mine = issuers(self);
+        for other in before {
+            if let Some(issuer) = issuers(other).iter().find(|issuer| mine.contains(issuer)) {
+                section
+                    .problem("id_jag", format!("takes assertions of {issuer}, as {} does already", other.id));
+            }
+        }
     }
 
     fn read(
@@ -79,8 +100,9 @@ impl Provider {
         section: &Section<'_>,
         presets: &Presets,
         names: &Names<'_>,
-        loopback: bool,
+        ours: (Option<&Issuer>, bool),
     ) -> Option<Self> {
+        let (ours, loopback) = ours;
         let Some(preset) = section.required("preset", "which kind of provider this is", |written| {
             let unknown = "no preset has this name";
             presets.get(&written).ok_or_else(|| Wrong::unknown(unknown, &written, &presets.names()))
@@ -102,7 +124,8 @@ impl Provider {
         let contact = section.optional("contact", text);
         let organization = section.optional("organization", text);
         let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims);
-        let id_jag = IdJag::read(section, names, &behaviour.claims);
+        let around = Around { sign_in: issuer.as_ref(), ours, loopback };
+        let id_jag = IdJag::read(section, names, &behaviour, around);
         let sign_in = sign_in?;
         Some(Self {
             id,

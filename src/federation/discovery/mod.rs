@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Real documents take 1 to 10 KB.
-const MAX_DOCUMENT_BYTES: usize = 128 * 1024;
+pub(super) const MAX_DOCUMENT_BYTES: usize = 128 * 1024;
 /// Endpoints move rarely; an operator who moves them waits this long at most.
 const FRESH_FOR: Duration = Duration::from_secs(60 * 60);
 /// How long an outage of the document alone goes unnoticed by the people who sign in.
@@ -122,21 +122,27 @@ pub enum DiscoveryError {
     },
 }
 
-/// The discovery document of one provider.
+/// What is kept of one document: of a provider's [`Metadata`], or whatever else is read from one.
 #[derive(Debug)]
-pub(super) struct Discovery {
-    held: RwLock<Held>,
+pub(super) struct Discovery<M = Metadata> {
+    held: RwLock<Held<M>>,
     flight: Mutex<()>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Held {
-    good: Option<(Arc<Metadata>, Timestamp)>,
+#[derive(Debug)]
+struct Held<M> {
+    good: Option<(Arc<M>, Timestamp)>,
     bad: Option<(DiscoveryError, Timestamp)>,
 }
 
-impl Held {
-    fn good(&self, now: Timestamp, age: Duration) -> Option<Arc<Metadata>> {
+impl<M> Clone for Held<M> {
+    fn clone(&self) -> Self {
+        Self { good: self.good.clone(), bad: self.bad.clone() }
+    }
+}
+
+impl<M> Held<M> {
+    fn good(&self, now: Timestamp, age: Duration) -> Option<Arc<M>> {
         self.good.as_ref().filter(|(_, at)| now.since(*at) < age).map(|(metadata, _)| metadata.clone())
     }
 
@@ -145,7 +151,7 @@ impl Held {
     }
 
     /// What can be answered without asking the provider.
-    fn answer(&self, now: Timestamp) -> Option<Result<Arc<Metadata>, DiscoveryError>> {
+    fn answer(&self, now: Timestamp) -> Option<Result<Arc<M>, DiscoveryError>> {
         if let Some(fresh) = self.good(now, FRESH_FOR) {
             return Some(Ok(fresh));
         }
@@ -154,23 +160,23 @@ impl Held {
     }
 }
 
-impl Discovery {
+impl<M> Discovery<M> {
     /// Nothing known yet.
     pub(super) fn new() -> Self {
-        Self { held: RwLock::default(), flight: Mutex::default() }
+        Self { held: RwLock::new(Held { good: None, bad: None }), flight: Mutex::default() }
     }
 
-    fn held(&self) -> Held {
+    fn held(&self) -> Held<M> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The document, from memory or from the provider.
+    /// The document, from memory or by `fetch`; `name` is what the log calls it.
     pub(super) async fn get(
         &self,
-        provider: &Provider,
-        upstream: &Upstream,
+        name: &str,
         clock: &Clock,
-    ) -> Result<Arc<Metadata>, DiscoveryError> {
+        fetch: impl Future<Output = Result<M, DiscoveryError>>,
+    ) -> Result<Arc<M>, DiscoveryError> {
         if let Some(answer) = self.held().answer(clock.now()) {
             return answer;
         }
@@ -185,7 +191,7 @@ impl Discovery {
         if let Some(answer) = self.held().answer(clock.now()) {
             return answer;
         }
-        let fetched = fetch(provider, upstream).await;
+        let fetched = fetch.await;
         let now = clock.now();
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         match fetched {
@@ -195,7 +201,7 @@ impl Discovery {
                 Ok(metadata)
             }
             Err(error) => {
-                tracing::warn!(provider = %provider.id, %error, "discovery failed");
+                tracing::warn!(provider = name, %error, "discovery failed");
                 held.bad = Some((error.clone(), now));
                 held.good(now, USABLE_FOR).ok_or(error)
             }

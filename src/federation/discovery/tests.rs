@@ -125,7 +125,8 @@ impl Stage {
     }
 
     async fn get(&self) -> Result<Arc<Metadata>, DiscoveryError> {
-        self.discovery.get(&self.provider, &self.upstream, &self.clock).await
+        let fetch = fetch(&self.provider, &self.upstream);
+        self.discovery.get(self.provider.id.as_str(), &self.clock, fetch).await
     }
 
     /// How often the provider was asked since its answer was last set.

@@ -188,6 +188,53 @@ resources:
     assert_eq!(problems(&text, &Environment::of([])), expected.join("\n"));
 }
 
+/// Who signs assertions: others than we, each under one provider's rules.
+#[rstest]
+#[case("issuers: []", &["issuers: is empty, so no assertion could be accepted"])]
+#[case("issuers: [{}]", &["issuers[0].issuer: is missing: the iss of its assertions, byte for byte"])]
+#[case("issuers: [{ issuer: http://a.example }]", &["issuers[0].issuer: must begin with https://; plain http is for development, while server.issuer is loopback"])]
+#[case("issuers: [{ issuer: \"https://a.example?x\" }]", &["issuers[0].issuer: must not have a query"])]
+#[case("issuers: [{ issuer: https://auth.acme.com }]", &["issuers[0].issuer: is our own: what we sign ourselves is for others"])]
+#[case("issuers: [{ issuer: https://auth.acme.com/idp }]", &["issuers[0].issuer: is our own: what we sign ourselves is for others"])]
+#[case("issuers: [{ issuer: https://a.example }, { issuer: https://a.example }]", &["issuers: names https://a.example twice"])]
+#[case("issuers: [{ issuer: https://a.example, jwks_uri: https://127.0.0.1/k }]", &["issuers[0].jwks_uri: must not point to this machine; that is for development, while server.issuer is loopback"])]
+#[case("algorithms: [HS256]", &["algorithms[0]: is not accepted: it must be signed with a key that only the upstream has"])]
+#[case("algorithms: []", &["algorithms: is empty, so no token could be accepted"])]
+#[case("replay: never", &["replay: unknown value; known are single_use, same_client"])]
+#[case("default_resource: ticket", &["default_resource: no resource has this name; did you mean tickets?"])]
+#[case("max_lifetime: 2h", &["max_lifetime: must be between 1s and 1h"])]
+fn assertions_of_whom(#[case] keys: &str, #[case] expected: &[&str]) {
+    let allow = "allow: { tickets: { clients: [agent], scopes: [read] } }";
+    let found = problems(&with_id_jag(&format!("{allow}, {keys}")), &Environment::of([]));
+    let found: Vec<_> =
+        found.lines().map(|line| line.split("providers.corp.id_jag.").nth(1).unwrap()).collect();
+    assert_eq!(found, expected);
+}
+
+/// Two providers with the same people may be there, but one of them speaks for the assertions of an issuer.
+#[test]
+fn an_issuer_of_assertions_has_one_provider() {
+    let google = "preset: google, client_id: c, client_secret: s, sign_in: { anyone: true }";
+    let id_jag = "id_jag: { allow: { tickets: { clients: [agent], scopes: [read] } } }";
+    let text = with_id_jag("allow: { tickets: { clients: [agent], scopes: [read] } }")
+        .replace("clients: {", &format!("  other: {{ {google}, {id_jag} }}\nclients: {{"));
+    assert_eq!(
+        problems(&text, &Environment::of([])),
+        "c.yaml:4:95: providers.other.id_jag: takes assertions of https://accounts.google.com, as corp does already"
+    );
+}
+
+fn with_id_jag(keys: &str) -> String {
+    format!(
+        "providers:
+  corp: {{ preset: google, client_id: c, client_secret: s, sign_in: {{ anyone: true }},
+    id_jag: {{ {keys} }} }}
+clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }} }}
+resources:
+  tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
+    )
+}
+
 /// How we prove ourselves.
 #[rstest]
 #[case(
@@ -248,13 +295,13 @@ fn client_authentication(#[case] text: &str, #[case] expected: &[&str]) {
 #[case(
     "id_token_algs: [HS256, none]",
     &[
-        "c.yaml:2:130: providers.corp.id_token_algs[0]: is not accepted: an ID token must be signed with a key that only the upstream has",
-        "c.yaml:2:137: providers.corp.id_token_algs[1]: is not accepted: an ID token must be signed with a key that only the upstream has",
+        "c.yaml:2:130: providers.corp.id_token_algs[0]: is not accepted: it must be signed with a key that only the upstream has",
+        "c.yaml:2:137: providers.corp.id_token_algs[1]: is not accepted: it must be signed with a key that only the upstream has",
     ]
 )]
 #[case(
     "id_token_algs: []",
-    &["c.yaml:2:129: providers.corp.id_token_algs: is empty, so no ID token could be accepted"]
+    &["c.yaml:2:129: providers.corp.id_token_algs: is empty, so no token could be accepted"]
 )]
 #[case(
     "id_token_algs: [rs256]",

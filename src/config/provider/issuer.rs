@@ -1,0 +1,93 @@
+//! Issuers whose assertions are accepted as grants, and where their keys are.
+
+use url::Url;
+
+use super::IssuerRule;
+use crate::{
+    config::{form::upstream_url, problem::Wrong, reader::Section},
+    oauth::issuer::Issuer,
+};
+
+/// An issuer that the operator named.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TrustedIssuer {
+    /// What `iss` must be, byte for byte.
+    pub issuer: String,
+    /// Where its keys are.
+    pub keys: IssuerKeys,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum IssuerKeys {
+    /// Where those are that the provider signs ID tokens with.
+    OfSignIn,
+    /// Where the issuer's own metadata says (RFC 8414 §2, OpenID Connect Discovery §3).
+    Announced,
+    /// Here.
+    At(Url),
+}
+
+/// What an issuer is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// The issuer of the provider's ID tokens, unless that is wrong itself.
+    pub(super) sign_in: Option<&'a IssuerRule>,
+    /// Our own issuer, unless that is wrong itself.
+    pub(super) ours: Option<&'a Issuer>,
+    /// Whether our own issuer is this machine.
+    pub(super) loopback: bool,
+}
+
+impl TrustedIssuer {
+    /// The one that people sign in by, where it is a single one.
+    pub(super) fn of_sign_in(around: Around<'_>) -> Option<Self> {
+        match around.sign_in? {
+            IssuerRule::Exact(issuer) => Some(Self { issuer: issuer.clone(), keys: IssuerKeys::OfSignIn }),
+            IssuerRule::Template { .. } => None,
+        }
+    }
+
+    /// The list `issuers`.
+    pub(super) fn read_all(section: &Section<'_>, around: Around<'_>) -> Vec<Self> {
+        if section.count("issuers") == 0 {
+            section.problem("issuers", "is empty, so no assertion could be accepted");
+        }
+        let mut all: Vec<Self> = Vec::new();
+        for issuer in section.sections("issuers", |entry| Self::read(entry, around)).into_iter().flatten() {
+            if all.iter().any(|known| known.issuer == issuer.issuer) {
+                section.problem("issuers", format!("names {} twice", issuer.issuer));
+            }
+            all.push(issuer);
+        }
+        all
+    }
+
+    fn read(section: &Section<'_>, around: Around<'_>) -> Option<Self> {
+        let issuer = section.required("issuer", "the iss of its assertions, byte for byte", |written| {
+            issuer(written, around)
+        });
+        let jwks_uri = section.optional("jwks_uri", |written| upstream_url(&written, around.loopback));
+        let issuer = issuer?;
+        let keys = match jwks_uri {
+            Some(url) => IssuerKeys::At(url),
+            None if Self::of_sign_in(around).is_some_and(|own| own.issuer == issuer) => IssuerKeys::OfSignIn,
+            None => IssuerKeys::Announced,
+        };
+        Some(Self { issuer, keys })
+    }
+}
+
+/// What we sign ourselves is for others: no assertion of ours is a grant with us (ID-JAG §9.3).
+fn issuer(written: String, around: Around<'_>) -> Result<String, Wrong> {
+    if upstream_url(&written, around.loopback)?.query().is_some() {
+        return Err("must not have a query".into());
+    }
+    let is_ours = |ours: &Issuer| {
+        written.strip_prefix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if around.ours.is_some_and(is_ours) {
+        return Err("is our own: what we sign ourselves is for others".into());
+    }
+    Ok(written)
+}
