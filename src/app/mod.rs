@@ -127,13 +127,14 @@ impl App {
         self.record_alone(event).await
     }
 
-    /// Records that a program was refused, with `error` as the reason, and returns what it is answered. Our own faults
-    /// are no decisions and are only logged.
+    /// Records that a program was refused, with `error` as the reason and all that it tells of the request, and returns
+    /// what it is answered. Our own faults are no decisions and are only logged.
     pub async fn refuse(&self, origin: &Origin, event: Event, error: ApiError) -> ApiError {
         if error.is_fault() {
             return error;
         }
         let event = event.reason(error.code().as_str()).detail("why", error.reason());
+        let event = event.about(error.about().cloned().unwrap_or_default());
         self.record_refusal(origin, &event).await.map_or_else(ApiError::from, |()| error)
     }
 

@@ -108,62 +108,104 @@ const MAX_DETAIL_CHARS: usize = 200;
 /// How many particulars one event may have; more than any event of ours names.
 const MAX_DETAILS: usize = 16;
 
-/// One thing that happened. Never put a token or a secret into it: their types have no `Display`, leave it so.
-#[derive(Debug, Clone)]
-pub struct Event {
-    pub(super) kind: Kind,
-    pub(super) origin: Origin,
-    pub(super) reason: Option<&'static str>,
+/// How long the list of the rules that refused something may be. Their names are the operator's, but for scopes that
+/// somebody made up.
+const MAX_RULES_CHARS: usize = 2000;
+
+/// How many of the scopes that were asked for and refused are kept; no resource has as many.
+const MAX_ASKED_SCOPES: usize = 32;
+
+/// Whom and what something is about: what is known of a request that is refused, too, so that the same question can be
+/// put to the rules again later.
+#[derive(Debug, Clone, Default)]
+pub struct About {
     pub(super) user: Option<UserId>,
     pub(super) client: Option<ClientId>,
     pub(super) provider: Option<ProviderId>,
     pub(super) resource: Option<ResourceUri>,
     pub(super) scope: Option<ScopeSet>,
     pub(super) grant: Option<GrantId>,
+    rules: String,
+}
+
+/// One thing that happened. Never put a token or a secret into it: their types have no `Display`, leave it so.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub(super) kind: Kind,
+    pub(super) origin: Origin,
+    pub(super) reason: Option<&'static str>,
+    pub(super) about: About,
     pub(super) details: BTreeMap<&'static str, String>,
 }
 
 macro_rules! particulars {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty;)+) => {$(
-        $(#[doc = $doc])+
-        #[must_use]
-        pub fn $name(mut self, $name: &$type) -> Self {
-            self.$name = Some($name.clone());
-            self
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty;)+) => {
+        impl About {$(
+            $(#[doc = $doc])+
+            #[must_use]
+            pub fn $name(mut self, $name: &$type) -> Self {
+                self.$name = Some($name.clone());
+                self
+            }
+        )+}
+
+        impl Event {
+            $(
+                $(#[doc = $doc])+
+                #[must_use]
+                pub fn $name(mut self, $name: &$type) -> Self {
+                    self.about = self.about.$name($name);
+                    self
+                }
+            )+
+
+            /// Everything that is known of it; what `about` leaves open stays.
+            #[must_use]
+            pub fn about(mut self, about: About) -> Self {
+                let About { rules, $($name,)+ } = about;
+                $(self.about.$name = $name.or(self.about.$name);)+
+                if rules.is_empty() { self } else { self.with("rules", rules) }
+            }
         }
-    )+};
+    };
+}
+
+particulars! {
+    /// Whom it is about.
+    user: UserId;
+    /// Which client it is about; of a refused request, the one that it named.
+    client: ClientId;
+    /// At which provider.
+    provider: ProviderId;
+    /// For which resource.
+    resource: ResourceUri;
+    /// Which scopes were given.
+    scope: ScopeSet;
+    /// Which grant it made, used or ended.
+    grant: GrantId;
+}
+
+impl About {
+    /// Which scopes were asked for, where nothing was given.
+    #[must_use]
+    pub fn asked(mut self, scope: &ScopeSet) -> Self {
+        self.scope = Some(scope.iter().take(MAX_ASKED_SCOPES).cloned().collect());
+        self
+    }
+
+    /// The rules that refused it, each by its path in the configuration.
+    #[must_use]
+    pub fn rules(mut self, rules: impl IntoIterator<Item = impl fmt::Display>) -> Self {
+        let rules: Vec<_> = rules.into_iter().map(|rule| rule.to_string()).collect();
+        self.rules = rules.join(", ").chars().take(MAX_RULES_CHARS).collect();
+        self
+    }
 }
 
 impl Event {
     /// Something happened in the course of this request.
     pub fn new(kind: Kind, origin: &Origin) -> Self {
-        Self {
-            kind,
-            origin: origin.clone(),
-            reason: None,
-            user: None,
-            client: None,
-            provider: None,
-            resource: None,
-            scope: None,
-            grant: None,
-            details: BTreeMap::new(),
-        }
-    }
-
-    particulars! {
-        /// Whom it is about.
-        user: UserId;
-        /// Which client it is about; of a refused request, the one that it named.
-        client: ClientId;
-        /// At which provider.
-        provider: ProviderId;
-        /// For which resource.
-        resource: ResourceUri;
-        /// Which scopes were given.
-        scope: ScopeSet;
-        /// Which grant it made, used or ended.
-        grant: GrantId;
+        Self { kind, origin: origin.clone(), reason: None, about: About::default(), details: BTreeMap::new() }
     }
 
     /// Why, as a stable code such as `code_expired`.
@@ -175,9 +217,13 @@ impl Event {
 
     /// A further particular. What a reader needs to understand the event and no more: it may name a person.
     #[must_use]
-    pub fn detail(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+    pub fn detail(self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.with(name, value.to_string().chars().take(MAX_DETAIL_CHARS).collect())
+    }
+
+    fn with(mut self, name: &'static str, value: String) -> Self {
         if self.details.len() < MAX_DETAILS {
-            self.details.insert(name, value.to_string().chars().take(MAX_DETAIL_CHARS).collect());
+            self.details.insert(name, value);
         }
         self
     }

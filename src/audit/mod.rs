@@ -15,7 +15,7 @@ mod verify;
 pub use self::{
     batches::{prune, run, seal_batch},
     chain::Digest,
-    event::{Event, Kind, Origin, Outcome},
+    event::{About, Event, Kind, Origin, Outcome},
     verify::{Finding, Report, verify},
 };
 
@@ -40,12 +40,12 @@ pub async fn record(tx: &mut Tx, clock: &Clock, entropy: &Entropy, event: &Event
         outcome: event.kind.outcome().name().to_owned(),
         reason: event.reason.map(str::to_owned),
         reference: event.origin.reference.to_string(),
-        user_id: event.user.as_ref().map(ToString::to_string),
-        client_id: event.client.as_ref().map(ToString::to_string),
-        provider: event.provider.as_ref().map(ToString::to_string),
-        resource: event.resource.as_ref().map(ToString::to_string),
-        scope: event.scope.as_ref().map(ToString::to_string),
-        grant_id: event.grant.as_ref().map(ToString::to_string),
+        user_id: event.about.user.as_ref().map(ToString::to_string),
+        client_id: event.about.client.as_ref().map(ToString::to_string),
+        provider: event.about.provider.as_ref().map(ToString::to_string),
+        resource: event.about.resource.as_ref().map(ToString::to_string),
+        scope: event.about.scope.as_ref().map(ToString::to_string),
+        grant_id: event.about.grant.as_ref().map(ToString::to_string),
         ip: event.origin.ip.map(|ip| ip.to_string()),
         details,
     };

@@ -10,7 +10,7 @@ use axum::{
 
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::{About, Event, Kind},
     authorize::{
         code::issue_code,
         consent_page::ask,
@@ -72,14 +72,14 @@ async fn not_entitled(
     reasons: &[Reason],
     origin: &Origin,
 ) -> Result<PageError, PageError> {
-    let rules: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    let event = Event::new(Kind::AuthorizationRefused, &origin.recorded)
+    let about = About::default()
         .user(&signed_in.user_id)
         .provider(&signed_in.provider)
         .client(&opened.client.id)
         .resource(&opened.resource.uri)
-        .reason("policy")
-        .detail("rules", rules.join(", "));
+        .asked(&opened.interaction.request.scope)
+        .rules(reasons);
+    let event = Event::new(Kind::AuthorizationRefused, &origin.recorded).reason("policy").about(about);
     app.record_refusal(origin, &event).await?;
     let because = reasons
         .first()
@@ -91,5 +91,5 @@ async fn not_entitled(
         format!("{} asked for access to {}, but {because}.", opened.client.name, opened.resource.name),
         "If you need it for your work, ask for access and quote the number below.",
     )
-    .with_reason(rules.join(", ")))
+    .with_reason(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")))
 }

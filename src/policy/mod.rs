@@ -13,7 +13,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::{borrow::Cow, fmt, ops::ControlFlow};
 
 use indexmap::IndexMap;
 
@@ -66,6 +66,21 @@ impl Decision {
     /// knows none.
     pub fn is_allowed(&self) -> bool {
         self.barred.is_none() && (!self.granted.is_empty() || self.refused.is_empty())
+    }
+
+    /// The rules that refused something.
+    pub fn reasons(&self) -> impl Iterator<Item = &Reason> {
+        self.barred.iter().chain(self.refused.iter().map(|(_, reason)| reason))
+    }
+}
+
+/// What refused, for the log and the record.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("policy:")?;
+        self.reasons()
+            .enumerate()
+            .try_for_each(|(i, reason)| write!(f, "{}{reason}", if i == 0 { " " } else { ", " }))
     }
 }
 

@@ -86,8 +86,11 @@ async fn token(
     match answer(&app, &request).await {
         Ok(response) => response,
         Err(error) => {
-            let event =
-                Event::new(Kind::TokenRefused, &request.origin.recorded).client(&request.client.client().id);
+            let client = &request.client.client().id;
+            let mut event = Event::new(Kind::TokenRefused, &request.origin.recorded).client(client);
+            if let Some(grant) = request.params.get("grant_type").and_then(GrantType::parse) {
+                event = event.detail("grant_type", grant.as_str());
+            }
             app.refuse(&request.origin, event, error).await.into_response()
         }
     }

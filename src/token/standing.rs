@@ -3,6 +3,7 @@
 
 use crate::{
     app::App,
+    audit::About,
     config::resource::Resource,
     ids::{ClientId, IdentityId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
@@ -29,36 +30,33 @@ pub async fn confirm(
     resource: &Resource,
     scope: &ScopeSet,
 ) -> Result<(Standing, ScopeSet), ApiError> {
-    let gone = |reason: String| {
+    let gone = |about: &About, reason: String| {
         ApiError::new(ErrorCode::InvalidGrant, "the permission behind this token is no longer in force")
             .with_reason(reason)
+            .with_about(about.clone())
     };
+    let about = About::default().user(user).client(client).resource(&resource.uri).asked(scope);
     let account = identities::find_enabled(&app.db, identity)
         .await?
-        .ok_or_else(|| gone(format!("user {user} is disabled or gone")))?;
+        .ok_or_else(|| gone(&about, format!("user {user} is disabled or gone")))?;
+    let about = about.provider(&account.provider);
     if !app.config.providers.contains_key(&account.provider) {
-        return Err(gone(format!("provider {} is no longer configured", account.provider)));
+        return Err(gone(&about, format!("provider {} is no longer configured", account.provider)));
     }
     let subject =
         Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };
     let consent = consents::find(&app.db, user, client, &resource.id)
         .await?
-        .ok_or_else(|| gone("the consent was withdrawn".to_owned()))?;
+        .ok_or_else(|| gone(&about, "the consent was withdrawn".to_owned()))?;
     let decision = policy::decide(&subject, Asked { client, resource, scope });
     // Of no scope the policy grants the resource's defaults, which must not slip in.
     let allowed = decision.granted.intersection(scope);
     if decision.barred.is_some() || (allowed.is_empty() && !scope.is_empty()) {
-        let reasons: Vec<String> = decision
-            .barred
-            .iter()
-            .chain(decision.refused.iter().map(|(_, reason)| reason))
-            .map(ToString::to_string)
-            .collect();
-        return Err(gone(format!("policy: {}", reasons.join(", "))));
+        return Err(gone(&about.rules(decision.reasons()), decision.to_string()));
     }
     let granted = allowed.intersection(&consent.scope);
     if granted.is_empty() && !allowed.is_empty() {
-        return Err(gone("the consent covers none of the scopes".to_owned()));
+        return Err(gone(&about, "the consent covers none of the scopes".to_owned()));
     }
     Ok((Standing { subject, email: account.email }, granted))
 }

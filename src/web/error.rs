@@ -12,6 +12,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
+    audit::About,
     oauth::{
         error::{ErrorCode, OAuthError},
         redirect_uri::RedirectUri,
@@ -204,6 +205,7 @@ pub struct ApiError {
     error: OAuthError,
     challenge: Option<&'static str>,
     reason: Cow<'static, str>,
+    about: Option<Box<About>>,
 }
 
 impl ApiError {
@@ -231,14 +233,20 @@ impl ApiError {
     /// Our own infrastructure failed; trying again may succeed.
     pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "try again in a moment");
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, error, challenge: None, reason: reason.into() }
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error,
+            challenge: None,
+            reason: reason.into(),
+            about: None,
+        }
     }
 
     /// Too many requests from one source.
     pub fn too_many_requests() -> Self {
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many requests: slow down");
         let reason = Cow::Borrowed("rate limit");
-        Self { status: StatusCode::TOO_MANY_REQUESTS, error, challenge: None, reason }
+        Self { status: StatusCode::TOO_MANY_REQUESTS, error, challenge: None, reason, about: None }
     }
 
     /// Adds what really happened, for the log and the record.
@@ -246,6 +254,18 @@ impl ApiError {
     pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = reason.into();
         self
+    }
+
+    /// Adds what is known of the request, for the record.
+    #[must_use]
+    pub fn with_about(mut self, about: About) -> Self {
+        self.about = Some(Box::new(about));
+        self
+    }
+
+    /// What is known of the request.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_deref()
     }
 
     /// The code on the wire.
@@ -273,7 +293,7 @@ impl From<OAuthError> for ApiError {
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self { status, error, challenge: None, reason: Cow::Borrowed("") }
+        Self { status, error, challenge: None, reason: Cow::Borrowed(""), about: None }
     }
 }
 

@@ -298,7 +298,8 @@ fn pattern(path: &str) -> String {
         let free = matches!(steps.last(), Some(&("providers" | "resources" | "clients" | "scopes")))
             && steps.len() < 4;
         let elsewhere = steps.contains(&"allow") || steps.contains(&"account");
-        steps.push(if free && !elsewhere { "NAME" } else { step });
+        let assertions = steps.ends_with(&["id_jag", "allow"]);
+        steps.push(if assertions || (free && !elsewhere) { "NAME" } else { step });
     }
     steps.join(".")
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::{About, Event, Kind},
     authorize::request::{resource_of, resource_scopes},
     config::resource::Resource,
     ids::TokenId,
@@ -55,14 +55,13 @@ fn granted(request: &TokenRequest, resource: &Resource) -> Result<ScopeSet, ApiE
     let scope = resource_scopes(&scope);
     let decision =
         policy::decide_own(&client.own_scopes, Asked { client: &client.id, resource, scope: &scope });
-    if let Some(reason) = decision.barred {
-        let text = "this client may not have tokens for the resource";
-        return Err(ApiError::new(ErrorCode::InvalidTarget, text).with_reason(format!("policy: {reason}")));
+    if decision.barred.is_none() && !decision.granted.is_empty() {
+        return Ok(decision.granted);
     }
-    if decision.granted.is_empty() {
-        let reasons: Vec<_> = decision.refused.iter().map(|(_, reason)| reason.to_string()).collect();
-        return Err(ApiError::new(ErrorCode::InvalidScope, "this client may have none of the scopes")
-            .with_reason(format!("policy: {}", reasons.join(", "))));
-    }
-    Ok(decision.granted)
+    let (code, text) = match decision.barred {
+        Some(_) => (ErrorCode::InvalidTarget, "this client may not have tokens for the resource"),
+        None => (ErrorCode::InvalidScope, "this client may have none of the scopes"),
+    };
+    let about = About::default().resource(&resource.uri).asked(&scope).rules(decision.reasons());
+    Err(ApiError::new(code, text).with_reason(decision.to_string()).with_about(about))
 }

@@ -13,7 +13,7 @@ use sha2::Sha256;
 
 use crate::{
     app::App,
-    audit::Kind,
+    audit::{About, Kind},
     clock::Timestamp,
     config::resource::Resource,
     ids::TokenId,
@@ -101,6 +101,8 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>
         refresh_tokens::find(&app.db, &presented.hash()).await?.ok_or_else(|| dead("no such token"))?;
     let grant = grants::find(&app.db, &stored.grant_id).await?.ok_or_else(|| dead("no such grant"))?;
     let now = app.clock.now();
+    let about = || About::default().user(&grant.user_id).grant(&grant.id).asked(&grant.scope);
+    let dead = |reason| dead(reason).with_about(about());
     if grant.client_id != request.client.client().id {
         return Err(dead("the token was issued to another client"));
     }
