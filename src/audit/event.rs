@@ -47,10 +47,12 @@ kinds! {
     ClientRegistered = "client.registered" Success;
     /// A registration was turned away.
     RegistrationRefused = "registration.refused" Refused;
-    /// An access token was issued on any grant but a refresh token.
+    /// An access token was issued on any grant but the two below.
     TokenIssued = "token.issued" Success;
     /// An access token was issued on a refresh token.
     TokenRefreshed = "token.refreshed" Success;
+    /// The server of a resource got a token at another one for a user whose token it was sent (RFC 8693).
+    TokenExchanged = "token.exchanged" Success;
     /// A token request was turned away.
     TokenRefused = "token.refused" Refused;
     /// An authorization code came a second time; what its first use issued was revoked (OAuth 2.1 §7.5).

@@ -1,13 +1,21 @@
 //! The consent page, from the domain to the view.
 
 use axum::{http::StatusCode, response::Response};
+use indexmap::IndexMap;
 
 use crate::{
     app::App,
     authorize::{next, opened::Opened},
     clients::Origin as ClientOrigin,
+    config::{Config, resource::Resource},
     identity::{person::person, session::BrowserSession},
-    oauth::{authorization::ValidatedRequest, grant_type::GrantType, redirect_uri::Reach},
+    ids::ResourceId,
+    oauth::{
+        authorization::ValidatedRequest,
+        grant_type::GrantType,
+        redirect_uri::Reach,
+        scope::{Scope, ScopeSet},
+    },
     policy::Decision,
     store::sessions::SignedIn,
     web::{
@@ -30,9 +38,6 @@ pub(super) async fn ask(
     let request: &ValidatedRequest = &interaction.request;
     let redirect_uri = &request.reply.redirect_uri;
     let host = redirect_uri.host();
-    let words = |scope: &crate::oauth::scope::Scope| {
-        resource.scopes.get(scope).map_or_else(|| scope.to_string(), |rule| rule.description.clone())
-    };
     let (client_host, declared) = match &client.origin {
         ClientOrigin::Declared => (None, true),
         ClientOrigin::Dynamic => (None, false),
@@ -64,7 +69,8 @@ pub(super) async fn ask(
             .iter()
             .map(|scope| pages::Scope {
                 value: scope.to_string(),
-                words: words(scope).as_str().into(),
+                words: words(resource, scope).as_str().into(),
+                further: further(&app.config, &resource.id, scope),
                 ticked: true,
             })
             .collect(),
@@ -73,7 +79,7 @@ pub(super) async fn ask(
             .iter()
             .filter(|(scope, _)| resource.scopes.contains_key(scope))
             .map(|(scope, reason)| pages::RefusedScope {
-                words: words(scope).as_str().into(),
+                words: words(resource, scope).as_str().into(),
                 reason: reason.kind.in_words().into(),
             })
             .collect(),
@@ -83,4 +89,27 @@ pub(super) async fn ask(
         problem: problem.map(Into::into),
     };
     Ok(page::render(StatusCode::OK, &view, &FormTargets::also(redirect_uri.form_action_source())))
+}
+
+/// What a scope allows, as the operator describes it.
+fn words(resource: &Resource, scope: &Scope) -> String {
+    resource.scopes.get(scope).map_or_else(|| scope.to_string(), |rule| rule.description.clone())
+}
+
+/// What the servers of the resource `own` may use elsewhere for a person who allows `scope` there (RFC 8693).
+fn further(config: &Config, own: &ResourceId, scope: &Scope) -> Vec<pages::Further> {
+    let mut worth: IndexMap<&ResourceId, ScopeSet> = IndexMap::new();
+    let exchanges = config.clients.values().filter_map(|client| client.exchange.as_ref());
+    for exchange in exchanges.filter(|exchange| exchange.own == *own) {
+        for (target, scopes) in exchange.worth_of(scope) {
+            let all = worth.entry(target).or_default();
+            *all = all.union(scopes);
+        }
+    }
+    let line = |(id, scopes): (&ResourceId, ScopeSet)| {
+        let target = config.resources.get(id)?;
+        let words = scopes.iter().map(|scope| words(target, scope).as_str().into()).collect();
+        Some(pages::Further { resource: target.name.as_str().into(), words })
+    };
+    worth.into_iter().filter_map(line).collect()
 }

@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use crate::{
     app::App,
     clients::document::DocumentError,
-    config::client::{ClientKeys, ClientProof, DeclaredClient},
+    config::client::{ClientKeys, ClientProof, DeclaredClient, Exchange},
     ids::{ClientId, ResourceId},
     oauth::{grant_type::GrantType, redirect_uri::RedirectUri, scope::ScopeSet},
     secret::{Secret, TokenHash},
@@ -38,6 +38,8 @@ pub struct Client {
     pub credential: Credential,
     /// What it may have for itself, with no person behind it: what the operator listed.
     pub own_scopes: IndexMap<ResourceId, ScopeSet>,
+    /// What the tokens of the resource that it serves are worth elsewhere.
+    pub exchange: Option<Exchange>,
     /// The resource that it means when it names none.
     pub default_resource: Option<ResourceId>,
 }
@@ -79,7 +81,10 @@ impl Client {
 
     /// Whether it may use a grant.
     pub fn may_use(&self, grant: GrantType) -> bool {
-        self.grant_types.contains(&grant)
+        match grant {
+            GrantType::TokenExchange => self.exchange.is_some(),
+            _ => self.grant_types.contains(&grant),
+        }
     }
 }
 
@@ -112,6 +117,7 @@ pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> 
             grant_types: document.grant_types.clone(),
             credential: document.keys.clone().map_or(Credential::Public, Credential::Keys),
             own_scopes: IndexMap::new(),
+            exchange: None,
             default_resource: None,
         });
     }
@@ -135,6 +141,7 @@ impl From<&DeclaredClient> for Client {
                 ClientProof::Keys(keys) => Credential::Keys(keys.clone()),
             },
             own_scopes: declared.resources.clone(),
+            exchange: declared.exchange.clone(),
             default_resource: declared.default_resource.clone(),
         }
     }
@@ -151,6 +158,7 @@ impl From<DynamicClient> for Client {
             grant_types: metadata.grant_types,
             credential: registered.secret_hash.map_or(Credential::Public, Credential::Issued),
             own_scopes: IndexMap::new(),
+            exchange: None,
             default_resource: None,
         }
     }

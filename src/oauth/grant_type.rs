@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::token_exchange;
+
 /// A `grant_type` that the token endpoint serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,11 +14,14 @@ pub enum GrantType {
     RefreshToken,
     /// RFC 6749 §4.4: the client speaks for itself.
     ClientCredentials,
+    /// RFC 8693: one token for another.
+    TokenExchange,
 }
 
 impl GrantType {
     /// All of them, in the order in which the metadata lists them.
-    pub const ALL: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
+    pub const ALL: [Self; 4] =
+        [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials, Self::TokenExchange];
 
     /// Those behind which a person stands: all that a client can claim for itself, by registration or document. Any
     /// other is the operator's to give.
@@ -28,6 +33,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => token_exchange::GRANT_TYPE,
         }
     }
 

@@ -9,10 +9,10 @@ use crate::{
     config::resource::{Resource, TokenClaim},
     ids::{ClientId, TokenId},
     jose::Thumbprint,
-    oauth::scope::ScopeSet,
+    oauth::{scope::ScopeSet, token_exchange::TokenType},
     secret::RefreshToken,
     store::grants::Grant,
-    token::{TokenRequest, standing::Standing},
+    token::{TokenRequest, actor::Actor, standing::Standing},
     web::error::ApiError,
 };
 
@@ -31,6 +31,8 @@ pub struct Issuance<'a> {
     pub bound_to: Option<Thumbprint>,
     /// The refresh token that goes with it.
     pub refresh_token: Option<RefreshToken>,
+    /// What another token that it was exchanged for makes of it.
+    pub delegation: Option<Delegation>,
     /// The token's id, as recorded.
     pub token_id: TokenId,
     /// When it is issued.
@@ -46,6 +48,15 @@ pub struct Person {
     pub standing: Standing,
 }
 
+/// What becomes of a token that is issued for another one (RFC 8693).
+#[derive(Debug)]
+pub struct Delegation {
+    /// Who acts for the person.
+    pub actor: Actor,
+    /// When the other one ends: this one does not outlive it.
+    pub not_after: Timestamp,
+}
+
 /// What is recorded of a token request that concerns a grant.
 pub fn event(kind: Kind, request: &TokenRequest, grant: &Grant, resource: &Resource) -> Event {
     Event::new(kind, &request.origin.recorded)
@@ -59,6 +70,8 @@ pub fn event(kind: Kind, request: &TokenRequest, grant: &Grant, resource: &Resou
 #[derive(Serialize)]
 pub struct TokenResponse {
     access_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
     token_type: &'static str,
     expires_in: u64,
     scope: String,
@@ -93,6 +106,8 @@ struct AccessTokenClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     grant_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<&'a Actor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirmation<'a>>,
 }
 
@@ -104,8 +119,13 @@ struct Confirmation<'a> {
 
 /// Signs the access token and writes the response.
 pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiError> {
-    let Issuance { client, person, resource, scope, bound_to, refresh_token, token_id, now } = issuance;
+    let Issuance { client, person, resource, scope, bound_to, refresh_token, delegation, token_id, now } =
+        issuance;
     let lifetime = resource.access_token.unwrap_or(app.config.lifetimes.access_token);
+    let mut expires_at = now.plus(lifetime);
+    if let Some(delegation) = &delegation {
+        expires_at = expires_at.min(delegation.not_after);
+    }
     let scope = scope.to_string();
     let asks = |claim| resource.token_claims.contains(&claim);
     let grant = person.as_ref().map(|person| &person.grant);
@@ -114,7 +134,7 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
         iss: app.config.server.issuer.as_str(),
         sub: grant.map_or(client.as_str(), |grant| grant.user_id.as_str()),
         aud: resource.uri.as_str(),
-        exp: now.plus(lifetime).as_secs(),
+        exp: expires_at.as_secs(),
         iat: now.as_secs(),
         jti: token_id.as_str(),
         client_id: client.as_str(),
@@ -128,6 +148,7 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
             .map(|standing| standing.subject.groups.as_slice()),
         email: standing.filter(|_| asks(TokenClaim::Email)).and_then(|standing| standing.email.as_deref()),
         grant_id: grant.map(|grant| grant.id.as_str()),
+        act: delegation.as_ref().map(|delegation| &delegation.actor),
         cnf: bound_to.as_ref().map(|jkt| Confirmation { jkt }),
     };
     let access_token = app
@@ -137,8 +158,9 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
         .map_err(|error| ApiError::unavailable(format!("signing: {error}")))?;
     Ok(TokenResponse {
         access_token,
+        issued_token_type: delegation.map(|_| TokenType::AccessToken.as_str()),
         token_type: if bound_to.is_some() { "DPoP" } else { "Bearer" },
-        expires_in: lifetime.as_secs(),
+        expires_in: u64::try_from(expires_at.as_secs() - now.as_secs()).unwrap_or(0),
         scope,
         refresh_token: refresh_token.map(|token| token.expose().to_owned()),
     })

@@ -2,6 +2,7 @@
 //! parameters are parsed, the client proves itself, the grant is one that we serve and the client may use. A grant
 //! then verifies its own credential and consumes it in one transaction with what it records; the pipeline signs.
 
+pub mod actor;
 pub mod grants;
 pub mod issue;
 pub mod standing;
@@ -116,6 +117,7 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
         GrantType::AuthorizationCode => grants::authorization_code::exchange(app, request).await?,
         GrantType::RefreshToken => grants::refresh_token::exchange(app, request).await?,
         GrantType::ClientCredentials => grants::client_credentials::exchange(app, request).await?,
+        GrantType::TokenExchange => grants::token_exchange::exchange(app, request).await?,
     };
     let body = issue::respond(app, issuance)?;
     let mut response = Json(body).into_response();

@@ -295,8 +295,9 @@ fn every_link_within_the_documentation_leads_somewhere() {
 fn pattern(path: &str) -> String {
     let mut steps: Vec<&str> = Vec::new();
     for step in path.split('.') {
-        let free = matches!(steps.last(), Some(&("providers" | "resources" | "clients" | "scopes")))
-            && steps.len() < 4;
+        let free =
+            matches!(steps.last(), Some(&("providers" | "resources" | "clients" | "scopes" | "exchange")))
+                && steps.len() < 4;
         let elsewhere = steps.contains(&"allow") || steps.contains(&"account");
         let assertions = steps.ends_with(&["id_jag", "allow"]);
         steps.push(if assertions || (free && !elsewhere) { "NAME" } else { step });

@@ -19,6 +19,7 @@ mod client_authentication;
 mod consent;
 mod docs;
 mod documents;
+mod exchange;
 mod machine;
 mod metadata;
 mod outage;

@@ -279,6 +279,61 @@ fn clients(#[case] text: &str, #[case] expected: &[&str]) {
     assert_eq!(problems(text, &Environment::of([])), expected.join("\n"));
 }
 
+/// What the server of `t` may use elsewhere.
+#[rstest]
+#[case("serves: t, exchange: { w: { read: [see] } }", &[])]
+#[case(
+    "exchange: { w: { read: [see] } }",
+    &[
+        "c.yaml:4:15: clients.a: can do nothing: it needs redirect_uris to sign people in, or serves",
+        "c.yaml:4:53: clients.a.exchange: is of no use without serves: a server exchanges the tokens that it is sent",
+    ]
+)]
+#[case(
+    "serves: s, exchange: { w: { read: [see] } }",
+    &["c.yaml:4:51: clients.a.serves: no resource has this name; did you mean t?"]
+)]
+#[case(
+    "serves: t, exchange: { t: { read: [read] }, v: { read: [see] } }",
+    &[
+        "c.yaml:4:66: clients.a.exchange.t: is the resource that it serves itself",
+        "c.yaml:4:87: clients.a.exchange.v: no resource has this name; did you mean t?",
+    ]
+)]
+#[case(
+    "serves: t, exchange: { w: { red: [see], write: [sea] } }",
+    &[
+        "c.yaml:4:71: clients.a.exchange.w.red: unknown key; did you mean read?",
+        "c.yaml:4:91: clients.a.exchange.w.write[0]: the resource has no scope of this name; did you mean see?",
+    ]
+)]
+#[case(
+    "serves: t, exchange: { w: { read: [] } }",
+    &["c.yaml:4:77: clients.a.exchange.w.read: an empty list could mean nobody or everybody; name somebody or remove the key"]
+)]
+#[case(
+    "serves: t, exchange: { w: {} }",
+    &["c.yaml:4:69: clients.a.exchange.w: names no scope; say what one is worth there, such as \"tickets:read\": [\"wiki:read\"]"]
+)]
+#[case(
+    "serves: t, grant_types: ['urn:ietf:params:oauth:grant-type:token-exchange']",
+    &["c.yaml:4:68: clients.a.grant_types[0]: no grant_type has this name; known are authorization_code, refresh_token, client_credentials"]
+)]
+fn exchange(#[case] keys: &str, #[case] expected: &[&str]) {
+    let text = format!(
+        "resources:
+  t: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }}, write: {{ description: W }} }} }}
+  w: {{ uri: https://w.acme.com, name: W, scopes: {{ see: {{ description: S, default: true }} }} }}
+clients: {{ a: {{ secret: 0123456789abcdef, {keys} }} }}"
+    );
+    if expected.is_empty() {
+        let config = Config::parse(&completed(&text), "c.yaml", &Environment::of([]));
+        assert!(config.is_ok(), "{:?}", config.err());
+    } else {
+        assert_eq!(problems(&text, &Environment::of([])), expected.join("\n"));
+    }
+}
+
 #[rstest]
 #[case(
     "resources: { b: {} }",

@@ -35,6 +35,8 @@ fn pattern(path: &str) -> String {
                 || (last == "claims"
                     && ["require", "id_jag"].iter().any(|above| steps.contains(&(*above).to_owned())))
                 || (last == "allow" && steps.contains(&"id_jag".to_owned()))
+                || last == "exchange"
+                || steps.ends_with(&["exchange".to_owned(), "NAME".to_owned()])
         });
         steps.push(if free { "NAME".into() } else { step.to_owned() });
         rest = rest[end..].strip_prefix('.').unwrap_or(&rest[end..]);

@@ -88,6 +88,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         scope,
         bound_to: request.bound_to.clone(),
         refresh_token,
+        delegation: None,
         token_id,
         now,
     })

@@ -42,6 +42,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         scope,
         bound_to: request.bound_to.clone(),
         refresh_token: None,
+        delegation: None,
         token_id,
         now,
     })

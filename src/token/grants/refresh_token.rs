@@ -91,7 +91,8 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     let person = Some(Person { grant, standing });
     let bound_to = request.bound_to.clone();
     let refresh_token = Some(successor);
-    Ok(Some(Issuance { client, person, resource, scope, bound_to, refresh_token, token_id, now }))
+    let delegation = None;
+    Ok(Some(Issuance { client, person, resource, scope, bound_to, refresh_token, delegation, token_id, now }))
 }
 
 async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>, ApiError> {

@@ -70,8 +70,18 @@ pub struct Scope {
     pub value: String,
     /// What it allows, in words.
     pub words: Prose,
+    /// What the resource may then use elsewhere for the person.
+    pub further: Vec<Further>,
     /// Whether the box is ticked at first.
     pub ticked: bool,
+}
+
+/// Another resource that the one asked for may use for the person.
+pub struct Further {
+    /// What it is called.
+    pub resource: Name,
+    /// What may be done there, in words.
+    pub words: Vec<Prose>,
 }
 
 /// A scope that the client asked for and the rules refuse.

@@ -32,7 +32,8 @@ fn person() -> Person {
 }
 
 fn consent() -> Consent {
-    let scope = |ticked| Scope { value: hostile(), words: name(), ticked };
+    let further = || Further { resource: name(), words: vec![name(), name()] };
+    let scope = |ticked| Scope { value: hostile(), words: name(), further: vec![further()], ticked };
     Consent {
         chrome: chrome(false),
         interaction: format!("{}/../?#", hostile()),
@@ -239,6 +240,23 @@ fn consent_shows_the_choice_and_posts_only_what_is_ticked() {
     assert_eq!(action.matches('/').count(), 3, "an odd id does not change the path: {action}");
     assert!(text(find(&page, ".terms")[0]).contains("for up to 90 days"));
     assert!(text(find(&page, "[role=alert]")[0]).contains("Leave a box ticked"));
+}
+
+#[test]
+fn consent_says_beside_a_scope_what_it_lets_the_service_use_elsewhere() {
+    let further =
+        Further { resource: "Wiki".into(), words: vec!["Read the wiki".into(), "Search it".into()] };
+    let scope = |value: &str, further| Scope {
+        value: value.into(),
+        words: "Read tickets".into(),
+        further,
+        ticked: true,
+    };
+    let scopes = vec![scope("a", vec![further]), scope("b", vec![])];
+    let page = render(&Consent { scopes, resource: "Ticket desk".into(), ..consent() });
+    let labels: Vec<_> = find(&page, "label[for]").into_iter().map(text).collect();
+    let then = "Ticket desk may then use Wiki for you: Read the wiki , Search it";
+    assert_eq!(labels, [format!("Read tickets {then}").as_str(), "Read tickets"]);
 }
 
 #[test]

@@ -167,6 +167,13 @@ impl Server {
         on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
     }
 
+    /// What one column holds in the rows of this event, in order.
+    pub(crate) async fn on_record(&self, event: &str, column: &str) -> Vec<String> {
+        let query = format!("SELECT {column} FROM audit WHERE event = $1 ORDER BY id");
+        let query = sqlx::AssertSqlSafe(query);
+        on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
+    }
+
     /// How often an event of this name is in the record.
     pub(crate) async fn recorded(&self, event: &str) -> i64 {
         let query = "SELECT count(*) FROM audit WHERE event = $1";
