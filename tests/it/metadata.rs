@@ -28,7 +28,15 @@ async fn both_documents_say_what_clients_need(
         ("registration_endpoint", json!(format!("{issuer}/oauth/register"))),
         ("jwks_uri", json!(format!("{issuer}/.well-known/jwks.json"))),
         ("response_types_supported", json!(["code"])),
-        ("grant_types_supported", json!(["authorization_code", "refresh_token", "client_credentials"])),
+        (
+            "grant_types_supported",
+            json!([
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+                "urn:ietf:params:oauth:grant-type:token-exchange"
+            ]),
+        ),
         ("code_challenge_methods_supported", json!(["S256"])),
         ("authorization_response_iss_parameter_supported", json!(true)),
         ("client_id_metadata_document_supported", json!(true)),
