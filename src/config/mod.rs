@@ -11,6 +11,7 @@ pub mod environment;
 mod expand;
 mod form;
 pub mod lifetimes;
+pub mod places;
 pub mod preset;
 pub mod problem;
 pub mod provider;

@@ -1,11 +1,13 @@
 //! Migrations, compiled into the binary, one folder an engine.
 
+use std::cmp::Ordering;
+
 use sqlx::{
     ConnectOptions as _, Connection as _, PgPool,
     migrate::{MigrateError as SqlxError, Migrator},
 };
 
-use super::Sqlite;
+use super::{Db, Sqlite};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -22,6 +24,16 @@ pub enum MigrateError {
         /// The database's version.
         found: i64,
         /// The last one that this binary knows.
+        known: i64,
+    },
+    /// The tables are of an older version than this binary, or there are none.
+    #[error(
+        "the database is at version {found} and this binary needs version {known}: run `chancery migrate`"
+    )]
+    Older {
+        /// The database's version.
+        found: i64,
+        /// The one that this binary needs.
         known: i64,
     },
     /// A migration that has run reads differently now.
@@ -60,12 +72,32 @@ pub(super) async fn postgres(pool: &PgPool) -> Result<(), MigrateError> {
     Ok(connection.close().await?)
 }
 
+pub(super) async fn expect_current(db: &Db) -> Result<(), MigrateError> {
+    const LATEST: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success";
+    let found = match db {
+        Db::Sqlite(sqlite) => sqlx::query_scalar(LATEST).fetch_one(sqlite.readers()).await,
+        Db::Postgres(pool) => sqlx::query_scalar(LATEST).fetch_one(pool).await,
+    };
+    let found: i64 = match found {
+        // The table is not there: nobody has used this database yet.
+        Err(sqlx::Error::Database(_)) => 0,
+        found => found?,
+    };
+    let known = latest(&SQLITE);
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(MigrateError::Newer { found, known }),
+        Ordering::Less => Err(MigrateError::Older { found, known }),
+    }
+}
+
+fn latest(known: &Migrator) -> i64 {
+    known.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 fn explain(known: &Migrator, error: SqlxError) -> MigrateError {
     match error {
-        SqlxError::VersionMissing(found) => MigrateError::Newer {
-            found,
-            known: known.iter().map(|migration| migration.version).max().unwrap_or(0),
-        },
+        SqlxError::VersionMissing(found) => MigrateError::Newer { found, known: latest(known) },
         SqlxError::VersionMismatch(version) => MigrateError::Different(version),
         error => MigrateError::Failed(error),
     }

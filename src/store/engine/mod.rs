@@ -46,6 +46,14 @@ impl Db {
         }
     }
 
+    /// Opens the database to look at it: nothing can be written, and a SQLite file that is missing is not made.
+    pub async fn open_read_only(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => Sqlite::open_read_only(path).await.map(Self::Sqlite),
+            DatabaseUrl::Postgres(url) => postgres::open_read_only(url.expose()).await.map(Self::Postgres),
+        }
+    }
+
     /// Opens a SQLite file. If it is missing it is made, readable by its owner alone, as is the folder right
     /// above it. Must be called within a Tokio runtime, in which the writer will live.
     pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
@@ -63,6 +71,11 @@ impl Db {
             Self::Sqlite(sqlite) => migrate::sqlite(sqlite).await,
             Self::Postgres(pool) => migrate::postgres(pool).await,
         }
+    }
+
+    /// Whether the tables are what this binary expects, for those who may not bring them there.
+    pub async fn expect_current(&self) -> Result<(), MigrateError> {
+        migrate::expect_current(self).await
     }
 
     /// Begins a transaction that may write.

@@ -23,7 +23,14 @@ const SESSION_LIMITS: [(&str, &str); 3] =
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 pub(super) async fn open(url: &str) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(url)?;
+    connect(PgConnectOptions::from_str(url)?).await
+}
+
+pub(super) async fn open_read_only(url: &str) -> Result<PgPool, StoreError> {
+    connect(PgConnectOptions::from_str(url)?.options([("default_transaction_read_only", "on")])).await
+}
+
+async fn connect(options: PgConnectOptions) -> Result<PgPool, StoreError> {
     let set_by_operator = options.get_options().unwrap_or_default().to_owned();
     let limits = SESSION_LIMITS.into_iter().filter(|(name, _)| !set_by_operator.contains(name));
     let options = options.application_name("chancery").options(limits);

@@ -42,15 +42,16 @@ pub struct Sqlite {
 impl Sqlite {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         create_private(path).map_err(sqlx::Error::Io)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("journal_size_limit", WAL_LIMIT)
-            // On macOS `fsync` alone does not reach the disk; elsewhere this changes nothing.
-            .pragma("fullfsync", "ON");
+        Self::connect(options(path)).await
+    }
+
+    /// The connections are of the usual kind all the same: one that SQLite itself holds to reading cannot make the
+    /// write-ahead log that belongs to the file.
+    pub(super) async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(options(path).pragma("query_only", "ON")).await
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let options = Arc::new(options);
         // First the writer: it makes the write-ahead log, which read-only connections cannot.
         let writer = Writer::open(Arc::clone(&options), ACQUIRE_TIMEOUT).await?;
@@ -81,6 +82,18 @@ impl Sqlite {
     pub(super) fn options(&self) -> &SqliteConnectOptions {
         &self.options
     }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", WAL_LIMIT)
+        // On macOS `fsync` alone does not reach the disk; elsewhere this changes nothing.
+        .pragma("fullfsync", "ON")
 }
 
 /// Makes the file, and the folder right above it, for the owner alone. SQLite gives its log files the same mode.

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::super::{Db, StoreError};
-use crate::store::on;
+use crate::{config::database::DatabaseUrl, store::on};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -61,4 +61,17 @@ async fn reads_cannot_write() {
     let written =
         on!(db, |executor| sqlx::query("CREATE TABLE t (n BIGINT)").execute(executor).await.map(|_| ()));
     assert!(written.is_err());
+}
+
+#[tokio::test]
+async fn whoever_only_looks_makes_no_file_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chancery.db");
+    let url = DatabaseUrl::Sqlite(path.clone());
+    assert!(matches!(Db::open_read_only(&url).await, Err(StoreError::Unavailable(_))));
+    assert!(!path.exists());
+    Db::open_sqlite(&path).await.unwrap().migrate().await.unwrap();
+    let db = Db::open_read_only(&url).await.unwrap();
+    db.expect_current().await.unwrap();
+    assert!(db.begin().await.is_err(), "a transaction is one that may write");
 }

@@ -50,6 +50,26 @@ async fn a_newer_database_is_left_alone(#[values(On::Sqlite, On::Postgres)] engi
 }
 
 #[rstest]
+#[tokio::test]
+async fn whoever_only_looks_wants_the_tables_as_they_should_be(
+    #[values(On::Sqlite, On::Postgres)] engine: On,
+) {
+    let Some(empty) = engine.empty().await else { return };
+    let error = empty.db.expect_current().await.unwrap_err();
+    assert!(matches!(error, MigrateError::Older { found: 0, known: 1.. }), "{error}");
+    empty.db.migrate().await.unwrap();
+    empty.db.expect_current().await.unwrap();
+    alter(
+        &empty.db,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         SELECT 9999, 'of tomorrow', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+    )
+    .await;
+    let error = empty.db.expect_current().await.unwrap_err();
+    assert!(matches!(error, MigrateError::Newer { found: 9999, .. }), "{error}");
+}
+
+#[rstest]
 #[case(On::Sqlite, "UPDATE _sqlx_migrations SET checksum = X'00' WHERE version = 1")]
 #[case(On::Postgres, "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1")]
 #[tokio::test]

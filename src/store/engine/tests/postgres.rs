@@ -4,9 +4,13 @@ use super::{
     super::{Db, Engine, StoreError},
     races::{add, numbers, read},
 };
-use crate::store::{
-    fixture::{On, fresh_schema},
-    on,
+use crate::{
+    config::database::DatabaseUrl,
+    secret::Secret,
+    store::{
+        fixture::{On, fresh_schema},
+        on,
+    },
 };
 
 async fn setting(db: &Db, name: &str) -> String {
@@ -31,6 +35,17 @@ async fn the_operator_s_own_limits_stand() {
     let Engine::Postgres(pool) = db.executor() else { panic!("not PostgreSQL") };
     let slept = sqlx::query("SELECT pg_sleep(60)").execute(pool).await.map_err(StoreError::from);
     assert!(matches!(slept, Err(StoreError::Unavailable(_))), "{slept:?}");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_writes_nothing() {
+    let Some(url) = fresh_schema().await else { return };
+    Db::open_postgres(&url).await.unwrap().migrate().await.unwrap();
+    let db = Db::open_read_only(&DatabaseUrl::Postgres(Secret::new(url))).await.unwrap();
+    db.expect_current().await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let written = on!(tx, |executor| sqlx::query("DELETE FROM users").execute(executor).await.map(|_| ()));
+    assert!(written.is_err());
 }
 
 #[tokio::test]
