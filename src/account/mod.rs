@@ -17,10 +17,11 @@ use crate::{
     audit::{Event, Kind},
     clients,
     identity::{person::person, session::BrowserSession},
-    ids::{GrantId, SessionId, UserId},
+    ids::{GrantId, ProviderId, SessionId, UserId},
     store::{
         consents,
         grants::{self, Grant},
+        identities::{self, Identity},
         sessions::{self, SignedIn},
     },
     web::{
@@ -56,6 +57,7 @@ async fn show(
     let idle_since = now.minus(app.config.lifetimes.session_idle);
     let mut browsers = sessions::of_user(&app.db, &signed_in.user_id, now, idle_since).await?;
     browsers.sort_by_key(|other| other.id != signed_in.id);
+    let accounts = identities::of_user(&app.db, &signed_in.user_id).await?;
     let view = pages::Account {
         chrome: app.chrome(),
         csrf: session.csrf_token(),
@@ -63,6 +65,7 @@ async fn show(
         notice: query.get("ended").and_then(notice).map(Into::into),
         applications,
         sessions: browsers.into_iter().map(|other| browser(&app, &other, signed_in)).collect(),
+        identities: accounts.into_iter().map(|account| linked(&app, account.identity)).collect(),
     };
     Ok(page::render(StatusCode::OK, &view, &FormTargets::own()))
 }
@@ -104,14 +107,24 @@ async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
     }
 }
 
+fn provider_name<'a>(app: &'a App, id: &'a ProviderId) -> &'a str {
+    app.config.providers.get(id).map_or(id.as_str(), |provider| provider.name.as_str())
+}
+
+fn linked(app: &App, account: Identity) -> pages::LinkedAccount {
+    pages::LinkedAccount {
+        provider: provider_name(app, &account.provider).into(),
+        label: account.email.or(account.name).unwrap_or(account.subject).into(),
+        since: account.created_at.into(),
+    }
+}
+
 fn browser(app: &App, other: &SignedIn, current: &SignedIn) -> pages::Session {
-    let provider =
-        app.config.providers.get(&other.provider).map_or(other.provider.as_str(), |p| p.name.as_str());
     pages::Session {
         session: other.id.to_string(),
         current: other.id == current.id,
         browser: describe(&other.user_agent).as_str().into(),
-        provider: provider.into(),
+        provider: provider_name(app, &other.provider).into(),
         signed_in: other.created_at.into(),
         last_seen: other.last_seen_at.into(),
     }

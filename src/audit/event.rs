@@ -35,6 +35,8 @@ kinds! {
     SignIn = "sign_in" Success;
     /// A sign-in ended without a session.
     SignInRefused = "sign_in.refused" Refused;
+    /// An account that was seen for the first time joined a user who was known by another.
+    IdentityLinked = "identity.linked" Success;
     /// A browser session was ended: by its owner, by an operator, or by the provider.
     SessionEnded = "session.ended" Success;
     /// An authorization request was turned away before anyone was asked.

@@ -27,7 +27,7 @@ use crate::{
     federation::discovery::Metadata,
     identity::{
         session::BrowserSession,
-        users::{self, ResolveError},
+        users::{self, Found, Refusal, ResolveError},
         verified::VerifiedIdentity,
     },
     ids::SessionId,
@@ -101,7 +101,10 @@ async fn record(
 ) -> Result<(), PageError> {
     let Some(code) = error.code() else { return Ok(()) };
     let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
-    let event = if let SignInError::Disabled(user) = error { event.user(user) } else { event };
+    let event = match error {
+        SignInError::Refused(Refusal::Disabled(user)) => event.user(user),
+        _ => event,
+    };
     Ok(app.record_refusal(origin, &event).await?)
 }
 
@@ -120,13 +123,13 @@ impl<E: Into<PageError>> From<E> for Stopped {
 }
 
 /// From the parameters that came with the person to who she is.
-async fn sign_in(
+async fn sign_in<'p>(
     app: &App,
-    provider: &Provider,
+    provider: &'p Provider,
     login: &Login,
     (state, params): (&str, &Params),
     deadline: Instant,
-) -> Result<VerifiedIdentity, Stopped> {
+) -> Result<VerifiedIdentity<'p>, Stopped> {
     let reached = app.federation.reach(provider, &app.upstream, &app.clock).await;
     let reached = reached.map_err(|error| Stopped::Refused(error.into()))?;
     let response_iss = params.get("iss");
@@ -189,27 +192,29 @@ async fn enter(
     app: &App,
     provider: &Provider,
     login: &Login,
-    identity: &VerifiedIdentity,
+    identity: &VerifiedIdentity<'_>,
     (session, origin): (&mut BrowserSession, &Origin),
 ) -> Result<(), Stopped> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let resolved = users::resolve(&mut tx, identity, (&app.clock, &app.entropy)).await;
+    let chance = (&app.clock, &app.entropy);
+    let resolved = users::resolve(&mut tx, identity, &origin.recorded, chance).await;
     let resolved = resolved.map_err(|error| match error {
         ResolveError::Store(error) => error.into(),
-        ResolveError::Disabled(user) => Stopped::Refused(SignInError::Disabled(user)),
+        ResolveError::Refused(refusal) => Stopped::Refused(refusal.into()),
     })?;
+    let (user, proof) = (&resolved.identity.user_id, &identity.authentication);
     let opened = session
         .open(
             &mut tx,
             SignedIn {
                 id: SessionId::new(&app.clock, &app.entropy),
-                user_id: resolved.user_id.clone(),
-                identity_id: resolved.identity_id,
+                user_id: user.clone(),
+                identity_id: resolved.identity.id.clone(),
                 provider: provider.id.clone(),
-                auth_time: by_our_clock(identity.auth_time, login.created_at, provider.leeway, now),
-                acr: identity.acr.clone(),
-                amr: Json(identity.amr.clone()),
+                auth_time: by_our_clock(proof.auth_time, login.created_at, provider.leeway, now),
+                acr: proof.acr.clone(),
+                amr: Json(proof.amr.clone()),
                 user_agent: origin.user_agent.clone(),
                 created_at: now,
                 last_seen_at: now,
@@ -218,8 +223,8 @@ async fn enter(
             },
         )
         .await?;
-    let event = Event::new(Kind::SignIn, &origin.recorded).user(&resolved.user_id).provider(&provider.id);
-    app.record(&mut tx, &event.detail("new_user", resolved.is_new)).await?;
+    let event = Event::new(Kind::SignIn, &origin.recorded).user(user).provider(&provider.id);
+    app.record(&mut tx, &event.detail("new_user", resolved.found == Found::New)).await?;
     tx.commit().await?;
     Ok(session.adopt(opened).await?)
 }
@@ -245,7 +250,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::federation::fixture::{multi_tenant, provider};
+    use crate::config::provider::fixture::{multi_tenant, provider};
 
     const OURS: &str = "https://idp.acme.com";
 

@@ -1,6 +1,6 @@
 //! What is said between us and a provider once a person has come back from it: the code becomes tokens, the ID token
-//! is proved, userinfo fills the gaps, and what remains is an identity that the entry rules let in. Nothing is written
-//! meanwhile, so a provider that fails half-way leaves nothing behind.
+//! is proved, userinfo fills the gaps, and what remains is an identity. Nothing is written meanwhile, so a provider that
+//! fails half-way leaves nothing behind.
 
 use std::time::Duration;
 
@@ -9,8 +9,6 @@ use oauth2::RedirectUrl;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    claims::{self, Claims},
-    entry,
     exchange::{self, Redemption},
     failure::SignInError,
     id_token::{self, Expected},
@@ -21,7 +19,10 @@ use crate::{
     clock::Clock,
     config::provider::Provider,
     entropy::Entropy,
-    identity::verified::VerifiedIdentity,
+    identity::{
+        claims::{self, Claims},
+        verified::VerifiedIdentity,
+    },
     jose::{Unverified, verifier::Kind},
     net::Upstream,
 };
@@ -42,26 +43,26 @@ pub(super) struct Return<'a> {
 }
 
 /// Who the person is, if the provider says so before the deadline.
-pub(super) async fn identify(
-    provider: &Provider,
+pub(super) async fn identify<'p>(
+    provider: &'p Provider,
     reached: &Reached,
     returned: Return<'_>,
     upstream: &Upstream,
     chance: (&Clock, &Entropy),
     deadline: Instant,
-) -> Result<VerifiedIdentity, SignInError> {
+) -> Result<VerifiedIdentity<'p>, SignInError> {
     timeout_at(deadline, talk(provider, reached, returned, upstream, chance))
         .await
         .unwrap_or(Err(SignInError::TooSlow))
 }
 
-async fn talk(
-    provider: &Provider,
+async fn talk<'p>(
+    provider: &'p Provider,
     Reached { metadata, jwks }: &Reached,
     returned: Return<'_>,
     upstream: &Upstream,
     (clock, entropy): (&Clock, &Entropy),
-) -> Result<VerifiedIdentity, SignInError> {
+) -> Result<VerifiedIdentity<'p>, SignInError> {
     let Return { code, verifier, redirect_uri, .. } = returned;
     let redemption = Redemption { code, verifier, redirect_uri };
     let tokens = exchange::redeem(provider, metadata, redemption, upstream, (clock, entropy)).await?;
@@ -82,13 +83,11 @@ async fn talk(
     };
     let token = id_token::check(&verified, signed_with, &expected)?;
     let more = match &metadata.userinfo_endpoint {
-        Some(endpoint) if claims::wants_userinfo(provider, verified.claims()) => {
+        Some(endpoint) if userinfo::is_wanted(provider, verified.claims()) => {
             Some(userinfo::ask(endpoint, &tokens.access_token, &token.subject, upstream).await?)
         }
         _ => None,
     };
-    let claims = Claims { id_token: verified.claims(), userinfo: more.as_ref() };
-    let identity = claims::identity(provider, &token, &claims)?;
-    entry::admit(provider, &identity, &claims)?;
-    Ok(identity)
+    let claims = Claims { signed: verified.into_claims(), userinfo: more };
+    Ok(claims::of_sign_in(provider, token.issuer, token.authentication, claims)?)
 }

@@ -4,12 +4,12 @@
 use axum::http::StatusCode;
 
 use super::{
-    claims::NoSubject, discovery::DiscoveryError, entry::EntryRefusal, exchange::ExchangeError,
-    id_token::IdTokenError, login::Begin, userinfo::UserinfoError,
+    discovery::DiscoveryError, exchange::ExchangeError, id_token::IdTokenError, login::Begin,
+    userinfo::UserinfoError,
 };
 use crate::{
     config::provider::Provider,
-    ids::UserId,
+    identity::{claims::NoSubject, users::Refusal},
     jose::{JwksError, VerifyError},
     net::NetError,
     web::error::{Fault, PageError},
@@ -45,12 +45,9 @@ pub(super) enum SignInError {
     /// All of it took too long.
     #[error("did not finish in time")]
     TooSlow,
-    /// A rule of the operator's kept the person out.
-    #[error("let somebody in whom an entry rule keeps out: {0}")]
-    Entry(#[from] EntryRefusal),
-    /// The operator shut the person out.
-    #[error("let in the user {0}, whom the operator has disabled")]
-    Disabled(UserId),
+    /// A rule or the operator keeps the person out.
+    #[error("let somebody in who may not come in here: {0}")]
+    Refused(#[from] Refusal),
 }
 
 impl From<VerifyError> for SignInError {
@@ -93,20 +90,20 @@ fn outage(error: &NetError) -> Option<&'static str> {
 impl SignInError {
     /// A stable code for the record. `None`: nobody decided anything, so there is nothing to record.
     pub(super) fn code(&self) -> Option<&'static str> {
-        match (self, self.meaning()) {
-            (Self::Entry(refusal), _) => Some(refusal.code()),
-            (Self::Disabled(_), _) => Some("user_disabled"),
-            (_, Some(Meaning::Untrustworthy)) => Some("provider_untrustworthy"),
-            (_, Some(Meaning::Declined)) => Some("provider_declined"),
-            (_, Some(Meaning::TooOld)) => Some("authentication_too_old"),
-            (_, Some(Meaning::Unreachable(_) | Meaning::Unregistered | Meaning::Again) | None) => None,
+        match self.meaning() {
+            Err(refusal) => Some(refusal.code()),
+            Ok(Meaning::Untrustworthy) => Some("provider_untrustworthy"),
+            Ok(Meaning::Declined) => Some("provider_declined"),
+            Ok(Meaning::TooOld) => Some("authentication_too_old"),
+            Ok(Meaning::Unreachable(_) | Meaning::Unregistered | Meaning::Again) => None,
         }
     }
 
-    fn meaning(&self) -> Option<Meaning> {
+    /// What it means, unless it is we who refuse.
+    fn meaning(&self) -> Result<Meaning, &Refusal> {
         use Meaning::{Again, Declined, TooOld, Unreachable, Unregistered, Untrustworthy};
         let net = |error: &NetError| outage(error).map_or(Untrustworthy, Unreachable);
-        Some(match self {
+        Ok(match self {
             Self::Discovery(DiscoveryError::Fetch(error)) => net(error),
             Self::Response(code) => match code.as_str() {
                 "access_denied" => Declined,
@@ -136,7 +133,7 @@ impl SignInError {
             | Self::Token(_)
             | Self::Userinfo(UserinfoError::Token | UserinfoError::Subject)
             | Self::NoSubject(_) => Untrustworthy,
-            Self::Entry(_) | Self::Disabled(_) => return None,
+            Self::Refused(refusal) => return Err(refusal),
         })
     }
 
@@ -146,18 +143,15 @@ impl SignInError {
         let again = begin.path();
         let anew = Begin { anew: true, ..begin }.path();
         let page = match self.meaning() {
-            None => PageError::new(
+            Err(refusal) => PageError::new(
                 StatusCode::FORBIDDEN,
                 Fault::Policy,
                 "You may not sign in here",
-                match self {
-                    Self::Entry(refusal) => refusal.in_words(),
-                    _ => "Your access to this service has been switched off.".to_owned(),
-                },
+                refusal.in_words(),
                 format!("If you have another account at {name}, use that one. Otherwise ask for access and quote the number below."),
             )
             .with_link("Sign in with another account", anew),
-            Some(Meaning::Unreachable(how)) => PageError::new(
+            Ok(Meaning::Unreachable(how)) => PageError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Fault::Provider,
                 format!("{name} does not answer"),
@@ -165,7 +159,7 @@ impl SignInError {
                 "Nothing was shared. Wait a moment and try again.",
             )
             .with_link("Try again", again),
-            Some(Meaning::Untrustworthy) => PageError::new(
+            Ok(Meaning::Untrustworthy) => PageError::new(
                 StatusCode::BAD_GATEWAY,
                 Fault::Provider,
                 format!("{name} gave an answer that we cannot trust"),
@@ -173,14 +167,14 @@ impl SignInError {
                 "Nothing was shared. Try again; if it happens again, tell the people who run this service.",
             )
             .with_link("Try again", again),
-            Some(Meaning::Unregistered) => PageError::new(
+            Ok(Meaning::Unregistered) => PageError::new(
                 StatusCode::BAD_GATEWAY,
                 Fault::Ourselves,
                 format!("Signing in with {name} is not set up correctly"),
                 format!("{name} does not accept this service as it is registered there."),
                 "Tell the people who run this service, and quote the number below.",
             ),
-            Some(Meaning::Declined) => PageError::new(
+            Ok(Meaning::Declined) => PageError::new(
                 StatusCode::FORBIDDEN,
                 Fault::Policy,
                 format!("{name} did not sign you in"),
@@ -188,7 +182,7 @@ impl SignInError {
                 "Try again, or ask the people who look after your account.",
             )
             .with_link("Try again", anew),
-            Some(Meaning::Again) => PageError::new(
+            Ok(Meaning::Again) => PageError::new(
                 StatusCode::BAD_REQUEST,
                 Fault::Browser,
                 "Please sign in once more",
@@ -196,7 +190,7 @@ impl SignInError {
                 "Nothing was shared. Try again.",
             )
             .with_link("Try again", again),
-            Some(Meaning::TooOld) => PageError::new(
+            Ok(Meaning::TooOld) => PageError::new(
                 StatusCode::FORBIDDEN,
                 Fault::Provider,
                 "This sign-in is not recent enough",

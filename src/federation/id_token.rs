@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{
     clock::Timestamp,
     config::{claims::ClaimPath, provider::IssuerRule},
+    identity::verified::Authentication,
     jose::{Verified, VerifyError},
 };
 
@@ -48,10 +49,7 @@ pub(super) struct Expected<'a> {
 pub(super) struct IdToken {
     pub(super) issuer: String,
     pub(super) subject: String,
-    pub(super) auth_time: Option<Timestamp>,
-    pub(super) acr: Option<String>,
-    pub(super) amr: Vec<String>,
-    pub(super) sid: Option<String>,
+    pub(super) authentication: Authentication,
 }
 
 /// Why an ID token is refused. The text repeats nothing of the token but its issuer.
@@ -111,10 +109,12 @@ pub(super) fn check(
     Ok(IdToken {
         issuer: issuer.to_owned(),
         subject: subject.to_owned(),
-        auth_time: auth_time(token, expected)?,
-        acr: told(token, "acr"),
-        amr: methods(token),
-        sid: told(token, "sid"),
+        authentication: Authentication {
+            auth_time: auth_time(token, expected)?,
+            acr: told(token, "acr"),
+            amr: methods(token),
+            sid: told(token, "sid"),
+        },
     })
 }
 
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::{
         config::provider::Provider,
-        federation::fixture::{multi_tenant, provider},
+        config::provider::fixture::{multi_tenant, provider},
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_219_200);

@@ -170,8 +170,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::provider::IssuerRule,
-        federation::fixture::provider,
+        config::provider::{IssuerRule, fixture::provider},
         jose::{Signer, signer::SigningAlgorithm},
         secret::Secret,
     };

@@ -250,7 +250,7 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::federation::fixture::provider;
+    use crate::config::provider::fixture::provider;
 
     fn metadata() -> Metadata {
         let url = |path: &str| Url::parse(&format!("https://idp.acme.com{path}")).unwrap();

@@ -6,15 +6,11 @@
 
 mod callback;
 mod chooser;
-mod claims;
 mod client_assertion;
 mod conversation;
 mod discovery;
-mod entry;
 mod exchange;
 mod failure;
-#[cfg(test)]
-mod fixture;
 mod id_token;
 mod inspect;
 mod issuer_keys;

@@ -1,9 +1,10 @@
-//! A person as an upstream vouches for her: the one way from verified claims, of an ID token or of an ID-JAG, to a
-//! user of ours.
+//! A person as an upstream vouches for her, by an ID token or by an ID-JAG. Whether she may come in, and who she is to
+//! us, [`resolve`](super::users::resolve) says.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
-use crate::{clock::Timestamp, ids::ProviderId};
+use super::claims::Claims;
+use crate::{clock::Timestamp, config::provider::Provider, store::identities::Identity};
 
 /// The most groups that are kept of one person; directories that tell more (a forest of nested groups, an attack)
 /// count as not telling, see [`Groups::TooMany`].
@@ -12,27 +13,36 @@ const MAX_GROUPS: usize = 2000;
 const MAX_GROUP_BYTES: usize = 512;
 
 /// Facts about a person that a provider signed, or answered to the token that it had issued for her.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedIdentity {
+#[derive(Debug, Clone)]
+pub struct VerifiedIdentity<'p> {
     /// The provider whose rules verified it.
-    pub provider: ProviderId,
+    pub provider: &'p Provider,
     /// The issuer, byte for byte; with a template, the tenant's own.
     pub issuer: String,
     /// What never changes about the person at this issuer. (`issuer`, `subject`) is the key, nothing else is.
     pub subject: String,
-    /// The operator's tenant that the provider's users belong to.
-    pub organization: Option<String>,
     /// The e-mail address: a label.
     pub email: Option<String>,
-    /// Whether the provider vouches for the address.
-    pub email_verified: bool,
+    /// Whether the provider vouches for the address. `None`: it does not say.
+    pub email_verified: Option<bool>,
     /// The person's name, for pages.
     pub name: Option<String>,
     /// The groups or roles.
     pub groups: Groups,
     /// The upstream tenant.
     pub tenant: Option<String>,
-    /// When the person proved herself at the provider, where it says so.
+    /// How she proved herself there.
+    pub authentication: Authentication,
+    /// What says all this.
+    pub voucher: Voucher,
+    /// Everything that was said, for rules on any claim.
+    pub claims: Claims,
+}
+
+/// How and when a person proved herself at her provider, as far as it says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Authentication {
+    /// When.
     pub auth_time: Option<Timestamp>,
     /// How strongly (OIDC Core §2).
     pub acr: Option<String>,
@@ -42,13 +52,48 @@ pub struct VerifiedIdentity {
     pub sid: Option<String>,
 }
 
+/// By what a provider vouches for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Voucher {
+    /// She signed in: what the provider does not say is not so.
+    SignIn,
+    /// An assertion (ID-JAG), which seldom says all: what it is silent about stays as the provider said it last.
+    Assertion {
+        /// The user of ours whom it names (`aud_sub`).
+        aud_sub: Option<String>,
+    },
+}
+
+impl VerifiedIdentity<'_> {
+    /// The same with what an assertion is silent about, as the provider said it of this account last.
+    #[must_use]
+    pub fn completed(&self, known: Option<&Identity>) -> Cow<'_, Self> {
+        let (Voucher::Assertion { .. }, Some(known)) = (&self.voucher, known) else {
+            return Cow::Borrowed(self);
+        };
+        let mut whole = self.clone();
+        if self.email.as_ref().is_none_or(|email| known.email.as_ref() == Some(email)) {
+            whole.email.clone_from(&known.email);
+            whole.email_verified = self.email_verified.or(Some(known.email_verified));
+        }
+        whole.name = whole.name.or_else(|| known.name.clone());
+        whole.tenant = whole.tenant.or_else(|| known.tenant.clone());
+        if whole.groups == Groups::Unsaid {
+            whole.groups = Groups::of(known.groups.0.iter().cloned());
+        }
+        Cow::Owned(whole)
+    }
+}
+
 /// What a provider said about a person's groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
-    /// These; none, when it says nothing about groups.
+    /// These.
     Known(BTreeSet<String>),
     /// More than it tells, or than we keep. No rule that asks for a group can be decided.
     TooMany,
+    /// Nothing.
+    Unsaid,
 }
 
 impl Groups {
@@ -64,7 +109,7 @@ impl Groups {
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Known(names) => names.iter().cloned().collect(),
-            Self::TooMany => Vec::new(),
+            Self::TooMany | Self::Unsaid => Vec::new(),
         }
     }
 }

@@ -230,6 +230,11 @@ impl Verified {
         &self.claims
     }
 
+    /// The same, to keep.
+    pub fn into_claims(self) -> Object {
+        self.claims
+    }
+
     /// A claim that must be there and be text.
     pub fn text(&self, claim: &'static str) -> Result<&str, VerifyError> {
         match self.claims.get(claim) {

@@ -1,23 +1,12 @@
-//! The table `identities`.
+//! The table `identities`: people's accounts at providers.
 
 use sqlx::types::Json;
 
-use super::{Db, StoreError, Tx, on};
+use super::{Db, Engine, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
     ids::{IdentityId, ProviderId, UserId},
 };
-
-/// A person's account at a provider, found by its key.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Owner {
-    /// The account.
-    pub id: IdentityId,
-    /// The person.
-    pub user_id: UserId,
-    /// When the person was shut out, if she was.
-    pub disabled_at: Option<Timestamp>,
-}
 
 /// What a provider said last about a person.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -44,22 +33,78 @@ pub struct Identity {
     pub name: Option<String>,
     /// Her groups.
     pub groups: Json<Vec<String>>,
+    /// When she first came by it.
+    pub created_at: Timestamp,
     /// When she last came.
     pub last_seen_at: Timestamp,
 }
 
-/// Whose account (`issuer`, `subject`) is.
-pub async fn find_owner(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<Owner>, StoreError> {
-    const SELECT: &str = "SELECT i.id, i.user_id, u.disabled_at FROM identities i JOIN users u ON u.id = i.user_id \
-                          WHERE i.issuer = $1 AND i.subject = $2";
-    on!(tx, |executor| { sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(executor).await })
+/// An account, and whether its owner is shut out.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Account {
+    /// The account.
+    #[sqlx(flatten)]
+    pub identity: Identity,
+    /// When the person was shut out, if she was.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// What a provider says of an account. `None`: it does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Through which provider she comes.
+    pub provider: &'a ProviderId,
+    /// The operator's tenant.
+    pub organization: Option<&'a str>,
+    /// The upstream tenant.
+    pub tenant: Option<&'a str>,
+    /// The address.
+    pub email: Option<&'a str>,
+    /// Whether the provider vouches for the address.
+    pub email_verified: Option<bool>,
+    /// The name.
+    pub name: Option<&'a str>,
+    /// The groups.
+    pub groups: Option<&'a [String]>,
+}
+
+macro_rules! accounts {
+    ($where:literal) => {
+        concat!("SELECT i.*, u.disabled_at FROM identities i JOIN users u ON u.id = i.user_id WHERE ", $where)
+    };
+}
+
+/// The account of this key.
+pub async fn find(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<Account>, StoreError> {
+    const SELECT: &str = accounts!("i.issuer = $1 AND i.subject = $2");
+    on!(tx, |executor| sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(executor).await)
+}
+
+/// All accounts of a person, the oldest first.
+pub async fn of_person(tx: &mut Tx, user: &UserId) -> Result<Vec<Account>, StoreError> {
+    const SELECT: &str = accounts!("i.user_id = $1 ORDER BY i.created_at, i.id");
+    on!(tx, |executor| sqlx::query_as(SELECT).bind(user).fetch_all(executor).await)
+}
+
+/// The accounts with this address, in whatever case, for which their provider vouches; and the promise that no other
+/// transaction that asks the same adds one before this one ends.
+pub async fn lock_address(tx: &mut Tx, address: &str) -> Result<Vec<Account>, StoreError> {
+    const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('identities.email:' || $1, 0))";
+    const SELECT: &str = accounts!("lower(i.email) = $1 AND i.email_verified ORDER BY i.created_at, i.id");
+    let address = address.to_ascii_lowercase();
+    // SQLite has one writer, and this transaction is it.
+    if let Engine::Postgres(connection) = tx.executor() {
+        let locked = sqlx::query(LOCK).bind(&address).execute(connection).await.map(|_| ());
+        tx.outcome(locked)?;
+    }
+    on!(tx, |executor| sqlx::query_as(SELECT).bind(&address).fetch_all(executor).await)
 }
 
 /// Adds an account. `false`: another transaction has just added it.
 pub async fn insert(tx: &mut Tx, identity: &Identity) -> Result<bool, StoreError> {
     const INSERT: &str = "INSERT INTO identities (id, user_id, provider, issuer, subject, organization, tenant, \
                           email, email_verified, name, groups, created_at, last_seen_at) \
-                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) \
+                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                           ON CONFLICT (issuer, subject) DO NOTHING";
     let inserted = on!(tx, |executor| {
         sqlx::query(INSERT)
@@ -74,6 +119,7 @@ pub async fn insert(tx: &mut Tx, identity: &Identity) -> Result<bool, StoreError
             .bind(identity.email_verified)
             .bind(&identity.name)
             .bind(&identity.groups)
+            .bind(identity.created_at)
             .bind(identity.last_seen_at)
             .execute(executor)
             .await
@@ -82,32 +128,76 @@ pub async fn insert(tx: &mut Tx, identity: &Identity) -> Result<bool, StoreError
     Ok(inserted == 1)
 }
 
-/// Notes what the provider says now. Key and owner stay.
-pub async fn refresh(tx: &mut Tx, identity: &Identity) -> Result<(), StoreError> {
+/// Notes all that the provider says now: what it does not say is no longer so. Key and owner stay.
+pub async fn replace(
+    tx: &mut Tx,
+    id: &IdentityId,
+    said: Said<'_>,
+    now: Timestamp,
+) -> Result<Identity, StoreError> {
     const UPDATE: &str = "UPDATE identities SET provider = $2, organization = $3, tenant = $4, email = $5, \
-                          email_verified = $6, name = $7, groups = $8, last_seen_at = $9 WHERE id = $1";
+                          email_verified = COALESCE($6, FALSE), name = $7, groups = $8, last_seen_at = $9 \
+                          WHERE id = $1 RETURNING *";
+    let said = Said { groups: said.groups.or(Some(&[])), ..said };
+    update(tx, UPDATE, id, said, now).await
+}
+
+/// Notes what the provider says now: what it does not say stays as it was. An address is as verified as it was only if
+/// it is the same.
+pub async fn complete(
+    tx: &mut Tx,
+    id: &IdentityId,
+    said: Said<'_>,
+    now: Timestamp,
+) -> Result<Identity, StoreError> {
+    const UPDATE: &str = "UPDATE identities SET provider = $2, organization = $3, tenant = COALESCE($4, tenant), \
+                          email = COALESCE($5, email), \
+                          email_verified = CASE WHEN $5 IS NULL THEN email_verified \
+                          WHEN $6 IS NOT NULL THEN $6 WHEN email = $5 THEN email_verified ELSE FALSE END, \
+                          name = COALESCE($7, name), groups = COALESCE($8, groups), last_seen_at = $9 \
+                          WHERE id = $1 RETURNING *";
+    update(tx, UPDATE, id, said, now).await
+}
+
+async fn update(
+    tx: &mut Tx,
+    sql: &'static str,
+    id: &IdentityId,
+    said: Said<'_>,
+    now: Timestamp,
+) -> Result<Identity, StoreError> {
     on!(tx, |executor| {
-        sqlx::query(UPDATE)
-            .bind(&identity.id)
-            .bind(&identity.provider)
-            .bind(&identity.organization)
-            .bind(&identity.tenant)
-            .bind(&identity.email)
-            .bind(identity.email_verified)
-            .bind(&identity.name)
-            .bind(&identity.groups)
-            .bind(identity.last_seen_at)
-            .execute(executor)
+        sqlx::query_as(sql)
+            .bind(id)
+            .bind(said.provider)
+            .bind(said.organization)
+            .bind(said.tenant)
+            .bind(said.email)
+            .bind(said.email_verified)
+            .bind(said.name)
+            .bind(said.groups.map(Json))
+            .bind(now)
+            .fetch_one(executor)
             .await
-            .map(|_| ())
     })
 }
 
 /// What the provider said last about an account whose owner is not shut out.
 pub async fn find_enabled(db: &Db, id: &IdentityId) -> Result<Option<Identity>, StoreError> {
-    const SELECT: &str = "SELECT i.id, i.user_id, i.provider, i.issuer, i.subject, i.organization, i.tenant, \
-                          i.email, i.email_verified, i.name, i.groups, i.last_seen_at \
-                          FROM identities i JOIN users u ON u.id = i.user_id \
+    const SELECT: &str = "SELECT i.* FROM identities i JOIN users u ON u.id = i.user_id \
                           WHERE i.id = $1 AND u.disabled_at IS NULL";
     on!(db, |executor| sqlx::query_as(SELECT).bind(id).fetch_optional(executor).await)
+}
+
+/// All accounts of a person, the oldest first.
+pub async fn of_user(db: &Db, user: &UserId) -> Result<Vec<Account>, StoreError> {
+    const SELECT: &str = accounts!("i.user_id = $1 ORDER BY i.created_at, i.id");
+    on!(db, |executor| sqlx::query_as(SELECT).bind(user).fetch_all(executor).await)
+}
+
+/// The accounts that go by this address, in whatever case, whether vouched for or not. Several people may: it is a
+/// label.
+pub async fn with_email(db: &Db, email: &str) -> Result<Vec<Account>, StoreError> {
+    const SELECT: &str = accounts!("lower(i.email) = lower($1) ORDER BY i.created_at, i.id");
+    on!(db, |executor| sqlx::query_as(SELECT).bind(email).fetch_all(executor).await)
 }

@@ -23,7 +23,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-pub use self::account::{Account, Application, Session};
+pub use self::account::{Account, Application, LinkedAccount, Session};
 pub use self::consent::{Client, Consent, Further, RefusedScope, ReturnsTo, Scope};
 pub use self::outcome::{Back, Done, ErrorPage, Link};
 pub use self::shown::{Host, LocalPath, Moment, Name, Plain, Prose, Span};

@@ -3,7 +3,10 @@
 pub(super) mod behaviour;
 pub(super) mod client_auth;
 mod entry;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod id_jag;
+mod identity;
 mod issuer;
 mod read;
 
@@ -17,6 +20,7 @@ use self::id_jag::IdJag;
 pub(super) use self::read::RESERVED_KEYS;
 pub use self::{
     entry::{EntryRules, Requirements},
+    identity::IdentityRules,
     issuer::{IssuerKeys, TrustedIssuer},
 };
 use super::claims::ClaimPaths;
@@ -68,6 +72,8 @@ pub struct Provider {
     pub email_domains: Vec<String>,
     /// Who may come in.
     pub sign_in: EntryRules,
+    /// When accounts at several issuers are one person's.
+    pub identity: IdentityRules,
     /// What its identity assertions (ID-JAG) are worth here; nothing unless the operator says so.
     pub id_jag: Option<IdJag>,
 }
@@ -91,6 +97,18 @@ pub enum IssuerRule {
         /// The tenants that are let in.
         tenants: Tenants,
     },
+}
+
+impl IssuerRule {
+    /// Whether this is an issuer by which people sign in.
+    fn admits(&self, issuer: &str) -> bool {
+        match self {
+            Self::Exact(own) => own == issuer,
+            Self::Template { template, tenants } => {
+                tenants.iter().any(|tenant| template.replace("{tid}", tenant) == issuer)
+            }
+        }
+    }
 }
 
 /// Exact tenant ids; never empty.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth,
+    IdentityRules, IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth,
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
     id_jag::IdJag,
@@ -31,7 +31,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The keys that every provider has; a preset's parameters are named otherwise.
-pub(in crate::config) const RESERVED_KEYS: [&str; 24] = [
+pub(in crate::config) const RESERVED_KEYS: [&str; 25] = [
     "assertion_audience",
     "authorize_params",
     "claims",
@@ -42,6 +42,7 @@ pub(in crate::config) const RESERVED_KEYS: [&str; 24] = [
     "discovery_url",
     "id_jag",
     "id_token_algs",
+    "identity",
     "leeway",
     "max_age",
     "name",
@@ -80,19 +81,34 @@ impl Provider {
         })
     }
 
-    /// Reports an issuer whose assertions count by another provider too: it must be clear whose rules hold.
+    /// Reports what two providers say of the same people: it must be clear whose rules hold, and who speaks for whom.
     fn differ(&self, before: &[Self], section: &Section<'_>) {
-        let issuers = |provider: &Self| -> Vec<String> {
-            let id_jag = provider.id_jag.iter().flat_map(|id_jag| &id_jag.issuers);
-            id_jag.map(|trusted| trusted.issuer.clone()).collect()
-        };
-        let mine = issuers(self);
         for other in before {
-            if let Some(issuer) = issuers(other).iter().find(|issuer| mine.contains(issuer)) {
-                section
-                    .problem("id_jag", format!("takes assertions of {issuer}, as {} does already", other.id));
+            self.identity.agree(&self.id, (&other.id, &other.identity), section);
+            if let Some(issuer) =
+                other.asserting().find(|issuer| self.asserting().any(|mine| mine == *issuer))
+            {
+                let message = format!("takes assertions of {issuer}, as {} does already", other.id);
+                section.problem("id_jag", message);
+            }
+            for (asserts, signs_in) in [(self, other), (other, self)] {
+                if let Some(issuer) = asserts.speaks_for(signs_in) {
+                    let (who, whose) = (&asserts.id, &signs_in.id);
+                    let message =
+                        format!("{who} takes assertions of {issuer}, by which people sign in at {whose}");
+                    section.problem("id_jag", message);
+                }
             }
         }
+    }
+
+    fn asserting(&self) -> impl Iterator<Item = &str> {
+        self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers).map(|trusted| trusted.issuer.as_str())
+    }
+
+    /// An issuer of assertions by which not this provider's own people sign in, but the other's.
+    fn speaks_for(&self, other: &Self) -> Option<&str> {
+        self.asserting().find(|issuer| other.issuer.admits(issuer) && !self.issuer.admits(issuer))
     }
 
     fn read(
@@ -124,6 +140,7 @@ impl Provider {
         let contact = section.optional("contact", text);
         let organization = section.optional("organization", text);
         let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims);
+        let identity = IdentityRules::read(section, names, issuer.as_ref());
         let around = Around { sign_in: issuer.as_ref(), ours, loopback };
         let id_jag = IdJag::read(section, names, &behaviour, around);
         let sign_in = sign_in?;
@@ -149,6 +166,7 @@ impl Provider {
             organization,
             email_domains: sign_in.route_domains,
             sign_in: sign_in.rules,
+            identity,
             id_jag,
         })
     }

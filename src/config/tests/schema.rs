@@ -126,10 +126,11 @@ fn the_guides_lead_through_every_preset() {
 fn what_the_guides_say_to_write_is_valid() {
     let pieces: Vec<_> =
         GUIDES.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(pieces.len(), 6);
-    let names = ["OKTA", "ENTRA", "GOOGLE", "AUTH0", "KEYCLOAK", "STAFF"];
-    for (piece, name) in pieces.iter().zip(names) {
-        let secret = format!("{name}_CLIENT_SECRET");
-        parse(piece, &Environment::of([(secret.as_str(), "s")])).unwrap_or_else(|p| panic!("{p}\n{piece}"));
+    assert_eq!(pieces.len(), 7);
+    let names =
+        ["OKTA", "ENTRA", "GOOGLE", "AUTH0", "KEYCLOAK", "STAFF"].map(|name| format!("{name}_CLIENT_SECRET"));
+    let environment = Environment::of(names.each_ref().map(|name| (name.as_str(), "s")));
+    for piece in pieces {
+        parse(piece, &environment).unwrap_or_else(|p| panic!("{p}\n{piece}"));
     }
 }

@@ -4,7 +4,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use super::*;
 use crate::{
-    federation::fixture::{multi_tenant, provider},
+    config::provider::fixture::{multi_tenant, provider},
     oauth::issuer::Issuer,
 };
 

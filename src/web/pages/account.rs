@@ -25,6 +25,8 @@ pub struct Account {
     pub applications: Vec<Application>,
     /// The live sessions, this browser's first.
     pub sessions: Vec<Session>,
+    /// The accounts at providers by which the person is known here, the oldest first.
+    pub identities: Vec<LinkedAccount>,
 }
 
 /// A grant: an app that may act for the person.
@@ -59,4 +61,14 @@ pub struct Session {
     pub signed_in: Moment,
     /// When the browser was last seen.
     pub last_seen: Moment,
+}
+
+/// An account at a provider by which the person is known here.
+pub struct LinkedAccount {
+    /// The provider.
+    pub provider: Name,
+    /// What the account is called there.
+    pub label: Name,
+    /// When she was first known by it.
+    pub since: Moment,
 }

@@ -119,6 +119,7 @@ fn account() -> Account {
         notice: Some("It is done.".into()),
         applications: vec![application(Some(at)), application(None)],
         sessions: vec![session(true), session(false)],
+        identities: vec![LinkedAccount { provider: name(), label: name(), since: at }],
     }
 }
 
@@ -327,7 +328,7 @@ fn the_account_marks_this_browser_and_dates_everything() {
     assert_eq!(find(&page, "#session-1 .badge").len(), 1);
     assert!(find(&page, "#session-2 .badge").is_empty());
     let times = find(&page, "time");
-    assert_eq!(times.len(), 7);
+    assert_eq!(times.len(), 8);
     assert_eq!(times[0].attr("datetime"), Some("2026-11-18T11:06:40Z"));
     assert_eq!(text(times[0]), "18 November 2026, 11:06 UTC");
 }

@@ -44,6 +44,8 @@ pub struct IdJag {
     pub default_resource: Option<ResourceId>,
     /// The longest life of an assertion, from `iat` to `exp`.
     pub max_lifetime: Duration,
+    /// Whether they may name a user of ours (`aud_sub`), if she is one of the provider's own people.
+    pub aud_sub: bool,
 }
 
 /// How often an assertion counts.
@@ -82,6 +84,7 @@ impl IdJag {
             let default_resource =
                 section.optional("default_resource", name_of(&names.resources, "no resource has this name"));
             let public_clients = section.flag("public_clients");
+            let aud_sub = section.flag("aud_sub");
             let lifetime = duration(Duration::from_secs(1), LONGEST_LIFETIME);
             let max_lifetime = section.optional("max_lifetime", lifetime);
             Some(Self {
@@ -92,6 +95,7 @@ impl IdJag {
                 public_clients: public_clients.unwrap_or(false),
                 default_resource,
                 max_lifetime: max_lifetime.unwrap_or(DEFAULT_LIFETIME),
+                aud_sub: aud_sub.unwrap_or(false),
             })
         })
     }

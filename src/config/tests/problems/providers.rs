@@ -224,6 +224,35 @@ fn an_issuer_of_assertions_has_one_provider() {
     );
 }
 
+/// Whoever asserts under the issuer by which another provider's people sign in would be those people.
+#[rstest]
+#[case("https://login.partner.example", "oidc, issuer: https://login.partner.example")]
+#[case(
+    "https://login.microsoftonline.com/8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10/v2.0",
+    "entra, tenant: common, tenants: [8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10]"
+)]
+fn nobody_asserts_who_signs_in_elsewhere(
+    #[case] issuer: &str,
+    #[case] preset: &str,
+    #[values(true, false)] first: bool,
+) {
+    let allow = "allow: { tickets: { clients: [agent], scopes: [read] } }";
+    let other = format!(
+        "  other: {{ preset: {preset}, client_id: c, client_secret: s, sign_in: {{ anyone: true }} }}\n"
+    );
+    let text = with_id_jag(&format!(
+        "{allow}, issuers: [{{ issuer: \"{issuer}\", jwks_uri: https://corp.example/k }}]"
+    ));
+    let text = if first {
+        text.replace("providers:\n", &format!("providers:\n{other}"))
+    } else {
+        text.replace("clients: {", &format!("{other}clients: {{"))
+    };
+    let found = problems(&text, &Environment::of([]));
+    let expected = format!("id_jag: corp takes assertions of {issuer}, by which people sign in at other");
+    assert!(found.ends_with(&expected) && found.lines().count() == 1, "{found}");
+}
+
 fn with_id_jag(keys: &str) -> String {
     format!(
         "providers:
@@ -233,6 +262,51 @@ clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }} }}
 resources:
   tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
     )
+}
+
+/// Two providers that trust one another's word for an address, and their tenants.
+#[rstest]
+#[case(
+    "[google]",
+    "",
+    "okta, domain: acme.okta.com",
+    "c.yaml:3:11: providers.google.identity: link_verified_email of google does not name corp, which names it: a link needs the word of both"
+)]
+#[case(
+    "",
+    "[corp]",
+    "okta, domain: acme.okta.com",
+    "c.yaml:3:98: providers.google.identity: link_verified_email of corp does not name google, which names it: a link needs the word of both"
+)]
+#[case(
+    "[gogle]",
+    "",
+    "okta, domain: acme.okta.com",
+    "c.yaml:2:141: providers.corp.identity.link_verified_email[0]: no provider has this name; did you mean google?"
+)]
+#[case(
+    "[]",
+    "",
+    "okta, domain: acme.okta.com",
+    "c.yaml:2:140: providers.corp.identity.link_verified_email: an empty list could mean nobody or everybody; name somebody or remove the key"
+)]
+#[case(
+    "[corp]",
+    "",
+    "entra, tenant: common, tenants: [8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10]",
+    "c.yaml:2:183: providers.corp.identity.link_verified_email: cannot be: each of this provider's tenants would speak for the others' addresses; write a provider for each tenant"
+)]
+fn linked_addresses(#[case] corp: &str, #[case] google: &str, #[case] preset: &str, #[case] expected: &str) {
+    let identity = |links: &str| match links {
+        "" => String::new(),
+        links => format!(", identity: {{ link_verified_email: {links} }}"),
+    };
+    let rest = "client_id: c, client_secret: s, sign_in: { anyone: true }";
+    let (corp, google) = (identity(corp), identity(google));
+    let text = format!(
+        "providers:\n  corp: {{ preset: {preset}, {rest}{corp} }}\n  google: {{ preset: google, {rest}{google} }}"
+    );
+    assert_eq!(problems(&text, &Environment::of([])), expected);
 }
 
 /// How we prove ourselves.

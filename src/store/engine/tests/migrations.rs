@@ -100,7 +100,7 @@ const SQLITE: [&str; 4] = [
      FROM sqlite_schema t, pragma_table_info(t.name) c
      WHERE t.type = 'table' AND c.pk > 0 AND t.name <> '_sqlx_migrations' ORDER BY t.name, c.pk) GROUP BY name",
     "SELECT tbl, CASE WHEN origin = 'c' THEN name ELSE 'unique' END, kind || group_concat(part)
-     FROM (SELECT t.name AS tbl, i.origin, i.name, c.name AS part,
+     FROM (SELECT t.name AS tbl, i.origin, i.name, COALESCE(c.name, 'expression') AS part,
          CASE WHEN i.\"unique\" THEN 'unique ' ELSE '' END || CASE WHEN i.partial THEN 'partial ' ELSE '' END AS kind
      FROM sqlite_schema t, pragma_index_list(t.name) i, pragma_index_info(i.name) c
      WHERE t.type = 'table' AND i.origin <> 'pk' AND t.name <> '_sqlx_migrations' ORDER BY t.name, i.name, c.seqno)
@@ -123,12 +123,13 @@ const POSTGRES: [&str; 4] = [
      GROUP BY t.relname",
     "SELECT t.relname::text, CASE WHEN c.oid IS NULL THEN x.relname::text ELSE 'unique' END,
          CASE WHEN i.indisunique THEN 'unique ' ELSE '' END
-         || CASE WHEN i.indpred IS NOT NULL THEN 'partial ' ELSE '' END || string_agg(a.attname, ',' ORDER BY k.seqno)
+         || CASE WHEN i.indpred IS NOT NULL THEN 'partial ' ELSE '' END || string_agg(COALESCE((SELECT a.attname::text
+             FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = k.attnum), 'expression'), ',' ORDER BY k.seqno)
      FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
          LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype = 'u',
-         unnest(i.indkey) WITH ORDINALITY AS k (attnum, seqno), pg_attribute a
+         unnest(i.indkey) WITH ORDINALITY AS k (attnum, seqno)
      WHERE NOT i.indisprimary AND t.relnamespace = current_schema()::regnamespace
-         AND t.relname <> '_sqlx_migrations' AND a.attrelid = t.oid AND a.attnum = k.attnum
+         AND t.relname <> '_sqlx_migrations'
      GROUP BY t.relname, x.relname, c.oid, i.indisunique, i.indpred IS NOT NULL",
     "SELECT t.relname::text, 'reference', a.attname || ' to ' || r.relname || ' ' || CASE c.confdeltype
          WHEN 'a' THEN 'no action' WHEN 'c' THEN 'cascade' WHEN 'n' THEN 'set null' WHEN 'r' THEN 'restrict'

@@ -7,15 +7,15 @@
 use std::collections::BTreeSet;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::id_token::IdToken;
+use super::verified::{Authentication, Groups, VerifiedIdentity, Voucher};
 use crate::{
     config::{
         claims::{ClaimPath, ClaimPaths},
-        provider::{Provider, Userinfo},
+        provider::Provider,
     },
-    identity::verified::{Groups, VerifiedIdentity},
+    jose::json::Object,
 };
 
 /// Longer subjects than any upstream's; OIDC Core §2 allows 255, and several parts may be joined.
@@ -30,36 +30,38 @@ const MAX_NAME_BYTES: usize = 256;
 const SEPARATOR: &str = "|";
 const PART: &AsciiSet = &CONTROLS.add(b'|').add(b'%');
 
-/// Everything an upstream said about a person: its ID token and, where it was asked, its userinfo endpoint.
-#[derive(Debug)]
-pub(super) struct Claims<'a> {
-    pub(super) id_token: &'a Map<String, Value>,
-    pub(super) userinfo: Option<&'a Map<String, Value>>,
+/// Everything an upstream said about a person: what it signed and, where it was asked, its userinfo endpoint.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// Those of the ID token or of the assertion.
+    pub signed: Object,
+    /// Those of the userinfo endpoint.
+    pub userinfo: Option<Object>,
 }
 
 /// The claims do not say who the person is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("claim {0}, which identifies people at this provider, is missing, no text, or too long")]
-pub(super) struct NoSubject(String);
+pub struct NoSubject(String);
 
-impl<'a> Claims<'a> {
+impl Claims {
     /// A claim's value: what was signed wins over what userinfo adds.
-    pub(super) fn lookup(&self, path: &ClaimPath) -> Option<&'a Value> {
-        path.lookup(self.id_token).or_else(|| path.lookup(self.userinfo?))
+    pub fn lookup(&self, path: &ClaimPath) -> Option<&Value> {
+        path.lookup(&self.signed).or_else(|| path.lookup(self.userinfo.as_ref()?))
     }
 
     /// The address and whether it is verified, both from one source: a `true` of userinfo must not vouch for
     /// another address in the ID token.
-    fn email(&self, paths: &ClaimPaths) -> (Option<String>, bool) {
-        let sources = [Some(self.id_token), self.userinfo];
+    fn email(&self, paths: &ClaimPaths) -> (Option<String>, Option<bool>) {
+        let sources = [Some(&self.signed), self.userinfo.as_ref()];
         let mut found = sources.into_iter().flatten().filter_map(|claims| {
             let email = paths.email.lookup(claims).and_then(address)?;
             let vouched = paths.email_verified.as_ref().and_then(|path| path.lookup(claims));
-            Some((email, vouched.is_some_and(is_true)))
+            Some((email, vouched.map(is_true)))
         });
-        let Some((first, verified)) = found.next() else { return (None, false) };
-        let confirmed = verified || found.any(|(email, verified)| verified && email == first);
-        (Some(first), confirmed)
+        let Some((first, verified)) = found.next() else { return (None, None) };
+        let confirmed = found.any(|(email, verified)| verified == Some(true) && email == first);
+        (Some(first), if confirmed { Some(true) } else { verified })
     }
 
     /// A line of text; one with a control character in it is none. PostgreSQL could not hold a NUL.
@@ -71,27 +73,27 @@ impl<'a> Claims<'a> {
             .map(str::to_owned)
     }
 
-    fn groups(&self, path: Option<&ClaimPath>) -> Groups {
-        let Some(path) = path else { return Groups::Known(BTreeSet::new()) };
+    fn groups(&self, path: &ClaimPath) -> Groups {
         match self.lookup(path) {
             Some(Value::Array(list)) => Groups::of(list.iter().filter_map(Value::as_str).map(str::to_owned)),
             Some(Value::String(one)) => Groups::of([one.clone()]),
+            Some(_) => Groups::Known(BTreeSet::new()),
             None if self.holds_back(path) => Groups::TooMany,
-            _ => Groups::Known(BTreeSet::new()),
+            None => Groups::Unsaid,
         }
     }
 
     /// Whether the claim exists but is not in the token: a distributed claim (OIDC Core §5.6.2), or the short form of
     /// it that is `has` before the claim's name.
     fn holds_back(&self, path: &ClaimPath) -> bool {
-        let distributed = self.id_token.get("_claim_names").and_then(Value::as_object);
+        let distributed = self.signed.get("_claim_names").and_then(Value::as_object);
         distributed.is_some_and(|names| names.contains_key(path.as_str()))
-            || self.id_token.get(&format!("has{path}")).is_some_and(is_true)
+            || self.signed.get(&format!("has{path}")).is_some_and(is_true)
     }
 
     fn subject(&self, paths: &[ClaimPath]) -> Result<String, NoSubject> {
         // Userinfo is asked for labels; who the person is stands in what was signed.
-        let part = |path: &ClaimPath| match path.lookup(self.id_token) {
+        let part = |path: &ClaimPath| match path.lookup(&self.signed) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
             Some(Value::Number(number)) if number.is_u64() => Ok(number.to_string()),
             _ => Err(NoSubject(path.to_string())),
@@ -107,45 +109,41 @@ impl<'a> Claims<'a> {
         let usable = (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) && !subject.contains('\0');
         if usable { Ok(subject) } else { Err(NoSubject("sub".into())) }
     }
-}
 
-/// Whether the userinfo endpoint has to be asked: a fact that this provider knows a place for is not in the token.
-pub(super) fn wants_userinfo(provider: &Provider, id_token: &Map<String, Value>) -> bool {
-    let paths = &provider.claims;
-    let absent = |path: &ClaimPath| path.lookup(id_token).is_none();
-    match provider.userinfo {
-        Userinfo::Never => false,
-        Userinfo::Always => true,
-        Userinfo::WhenMissing => {
-            [&paths.email, &paths.name].into_iter().any(absent)
-                || [&paths.email_verified, &paths.groups, &paths.tenant].into_iter().flatten().any(absent)
-        }
+    /// Who the person is, in our terms; `subject` are the claims that together are her key at this issuer.
+    pub(super) fn identity<'p>(
+        self,
+        provider: &'p Provider,
+        (issuer, subject): (String, &[ClaimPath]),
+        authentication: Authentication,
+        voucher: Voucher,
+    ) -> Result<VerifiedIdentity<'p>, NoSubject> {
+        let paths = &provider.claims;
+        let (email, email_verified) = self.email(paths);
+        Ok(VerifiedIdentity {
+            provider,
+            issuer,
+            subject: self.subject(subject)?,
+            email,
+            email_verified,
+            name: self.text(&paths.name, MAX_NAME_BYTES),
+            groups: paths.groups.as_ref().map_or(Groups::Unsaid, |path| self.groups(path)),
+            tenant: paths.tenant.as_ref().and_then(|path| self.text(path, MAX_NAME_BYTES)),
+            authentication,
+            voucher,
+            claims: self,
+        })
     }
 }
 
-/// Who the person is, in our terms.
-pub(super) fn identity(
+/// Who signed in, by the ID token of this issuer.
+pub fn of_sign_in(
     provider: &Provider,
-    token: &IdToken,
-    claims: &Claims<'_>,
-) -> Result<VerifiedIdentity, NoSubject> {
-    let paths = &provider.claims;
-    let (email, email_verified) = claims.email(paths);
-    Ok(VerifiedIdentity {
-        provider: provider.id.clone(),
-        issuer: token.issuer.clone(),
-        subject: claims.subject(&paths.subject)?,
-        organization: provider.organization.clone(),
-        email,
-        email_verified,
-        name: claims.text(&paths.name, MAX_NAME_BYTES),
-        groups: claims.groups(paths.groups.as_ref()),
-        tenant: paths.tenant.as_ref().and_then(|path| claims.text(path, MAX_NAME_BYTES)),
-        auth_time: token.auth_time,
-        acr: token.acr.clone(),
-        amr: token.amr.clone(),
-        sid: token.sid.clone(),
-    })
+    issuer: String,
+    authentication: Authentication,
+    claims: Claims,
+) -> Result<VerifiedIdentity<'_>, NoSubject> {
+    claims.identity(provider, (issuer, &provider.claims.subject), authentication, Voucher::SignIn)
 }
 
 /// `true`, and what some upstreams write for it.
@@ -173,22 +171,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::federation::fixture::{multi_tenant, path, provider};
+    use crate::config::provider::fixture::{multi_tenant, path, provider};
 
-    fn token() -> IdToken {
-        IdToken {
-            issuer: "https://idp.acme.com".into(),
-            subject: "ada".into(),
-            auth_time: None,
-            acr: None,
-            amr: Vec::new(),
-            sid: None,
-        }
-    }
-
-    fn of(provider: &Provider, id_token: &Value, userinfo: &Value) -> Result<VerifiedIdentity, NoSubject> {
-        let claims = Claims { id_token: id_token.as_object().unwrap(), userinfo: userinfo.as_object() };
-        identity(provider, &token(), &claims)
+    fn of<'p>(
+        provider: &'p Provider,
+        signed: &Value,
+        userinfo: &Value,
+    ) -> Result<VerifiedIdentity<'p>, NoSubject> {
+        let claims =
+            Claims { signed: signed.as_object().unwrap().clone(), userinfo: userinfo.as_object().cloned() };
+        of_sign_in(provider, "https://idp.acme.com".into(), Authentication::default(), claims)
     }
 
     fn known<const N: usize>(names: [&str; N]) -> Groups {
@@ -201,12 +193,12 @@ mod tests {
     #[case("elements that are no text are no groups", json!({ "groups": [1, { "name": "a" }, ["a"], null, "b"] }), known(["b"]))]
     #[case("an object is no list", json!({ "groups": { "a": true } }), known([]))]
     #[case("a number is no list", json!({ "groups": 7 }), known([]))]
-    #[case("nothing said", json!({}), known([]))]
-    #[case("null is nothing", json!({ "groups": null }), known([]))]
+    #[case("nothing said", json!({}), Groups::Unsaid)]
+    #[case("null is nothing", json!({ "groups": null }), Groups::Unsaid)]
     #[case("ten thousand", json!({ "groups": (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>() }), Groups::TooMany)]
     #[case("held back", json!({ "_claim_names": { "groups": "src1" } }), Groups::TooMany)]
     #[case("held back, the short form", json!({ "hasgroups": true }), Groups::TooMany)]
-    #[case("another claim held back", json!({ "_claim_names": { "roles": "src1" } }), known([]))]
+    #[case("another claim held back", json!({ "_claim_names": { "roles": "src1" } }), Groups::Unsaid)]
     fn groups_have_one_reading(#[case] why: &str, #[case] claims: Value, #[case] groups: Groups) {
         let mut claims = claims;
         claims["sub"] = json!("ada");
@@ -225,31 +217,32 @@ mod tests {
     }
 
     #[rstest]
-    #[case("signed and vouched for", json!({ "email": "a@x.y", "email_verified": true }), json!(null), Some("a@x.y"), true)]
-    #[case("as text", json!({ "email": "a@x.y", "email_verified": "true" }), json!(null), Some("a@x.y"), true)]
-    #[case("as Entra writes it", json!({ "email": "a@x.y", "email_verified": 1 }), json!(null), Some("a@x.y"), true)]
-    #[case("not vouched for", json!({ "email": "a@x.y" }), json!(null), Some("a@x.y"), false)]
-    #[case("denied", json!({ "email": "a@x.y", "email_verified": false }), json!(null), Some("a@x.y"), false)]
-    #[case("yes is not true", json!({ "email": "a@x.y", "email_verified": "yes" }), json!(null), Some("a@x.y"), false)]
-    #[case("from userinfo", json!({}), json!({ "email": "a@x.y", "email_verified": true }), Some("a@x.y"), true)]
-    #[case("userinfo confirms the same", json!({ "email": "a@x.y" }), json!({ "email": "a@x.y", "email_verified": true }), Some("a@x.y"), true)]
-    #[case("userinfo vouches for another", json!({ "email": "a@x.y" }), json!({ "email": "b@x.y", "email_verified": true }), Some("a@x.y"), false)]
-    #[case("userinfo vouches alone", json!({ "email": "a@x.y" }), json!({ "email_verified": true }), Some("a@x.y"), false)]
-    #[case("the token vouches for nothing", json!({ "email_verified": true }), json!({ "email": "b@x.y" }), Some("b@x.y"), false)]
-    #[case("two @", json!({ "email": "a@evil.example@x.y", "email_verified": true }), json!(null), None, false)]
-    #[case("no @", json!({ "email": "x.y", "email_verified": true }), json!(null), None, false)]
-    #[case("a list", json!({ "email": ["a@x.y"], "email_verified": true }), json!(null), None, false)]
-    #[case("with a line break", json!({ "email": "a@x.y\nb", "email_verified": true }), json!(null), None, false)]
+    #[case("signed and vouched for", json!({ "email": "a@x.y", "email_verified": true }), json!(null), Some("a@x.y"), Some(true))]
+    #[case("as text", json!({ "email": "a@x.y", "email_verified": "true" }), json!(null), Some("a@x.y"), Some(true))]
+    #[case("as Entra writes it", json!({ "email": "a@x.y", "email_verified": 1 }), json!(null), Some("a@x.y"), Some(true))]
+    #[case("not vouched for", json!({ "email": "a@x.y" }), json!(null), Some("a@x.y"), None)]
+    #[case("denied", json!({ "email": "a@x.y", "email_verified": false }), json!(null), Some("a@x.y"), Some(false))]
+    #[case("yes is not true", json!({ "email": "a@x.y", "email_verified": "yes" }), json!(null), Some("a@x.y"), Some(false))]
+    #[case("from userinfo", json!({}), json!({ "email": "a@x.y", "email_verified": true }), Some("a@x.y"), Some(true))]
+    #[case("userinfo confirms the same", json!({ "email": "a@x.y" }), json!({ "email": "a@x.y", "email_verified": true }), Some("a@x.y"), Some(true))]
+    #[case("userinfo vouches for another", json!({ "email": "a@x.y" }), json!({ "email": "b@x.y", "email_verified": true }), Some("a@x.y"), None)]
+    #[case("userinfo vouches alone", json!({ "email": "a@x.y" }), json!({ "email_verified": true }), Some("a@x.y"), None)]
+    #[case("the token vouches for nothing", json!({ "email_verified": true }), json!({ "email": "b@x.y" }), Some("b@x.y"), None)]
+    #[case("two @", json!({ "email": "a@evil.example@x.y", "email_verified": true }), json!(null), None, None)]
+    #[case("no @", json!({ "email": "x.y", "email_verified": true }), json!(null), None, None)]
+    #[case("a list", json!({ "email": ["a@x.y"], "email_verified": true }), json!(null), None, None)]
+    #[case("with a line break", json!({ "email": "a@x.y\nb", "email_verified": true }), json!(null), None, None)]
     fn an_address_and_its_proof_come_from_one_hand(
         #[case] why: &str,
         #[case] id_token: Value,
         #[case] userinfo: Value,
         #[case] email: Option<&str>,
-        #[case] verified: bool,
+        #[case] verified: Option<bool>,
     ) {
         let mut id_token = id_token;
         id_token["sub"] = json!("ada");
-        let identity = of(&provider(), &id_token, &userinfo).unwrap();
+        let provider = provider();
+        let identity = of(&provider, &id_token, &userinfo).unwrap();
         assert_eq!((identity.email.as_deref(), identity.email_verified), (email, verified), "{why}");
     }
 
@@ -262,7 +255,8 @@ mod tests {
     #[case(json!({ "oid": ["o1"] }), None)]
     #[case(json!({ "oid": "x".repeat(513) }), None)]
     fn the_subject_is_text_or_a_whole_number(#[case] claims: Value, #[case] subject: Option<&str>) {
-        let found = of(&multi_tenant(), &claims, &json!({ "oid": "of userinfo" })).ok();
+        let provider = multi_tenant();
+        let found = of(&provider, &claims, &json!({ "oid": "of userinfo" })).ok();
         assert_eq!(found.map(|identity| identity.subject).as_deref(), subject);
     }
 
@@ -277,19 +271,5 @@ mod tests {
         assert_ne!(joined("a|b", "c"), joined("a", "b|c"));
         assert_ne!(joined("a%7Cb", "c"), joined("a|b", "c"));
         assert!(of(&provider, &json!({ "tid": "t1" }), &json!(null)).is_err());
-    }
-
-    #[test]
-    fn userinfo_is_asked_only_where_it_can_help() {
-        let mut provider = provider();
-        let full = json!({ "email": "a@x.y", "email_verified": true, "name": "Ada", "groups": [] });
-        let wants =
-            |provider: &Provider, claims: &Value| wants_userinfo(provider, claims.as_object().unwrap());
-        assert!(!wants(&provider, &full));
-        assert!(wants(&provider, &json!({})));
-        provider.userinfo = Userinfo::Always;
-        assert!(wants(&provider, &full));
-        provider.userinfo = Userinfo::Never;
-        assert!(!wants(&provider, &json!({})));
     }
 }

@@ -1,4 +1,4 @@
-//! The entry rules: who of a provider's people may come in. Pure, and asked at every sign-in.
+//! The entry rules: who of a provider's people may come in. Pure, and asked whenever a provider vouches for somebody.
 //!
 //! Every kind of rule that the operator wrote must be met; the first that is not becomes the page that the person
 //! reads.
@@ -7,13 +7,10 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::claims::Claims;
-use crate::{
-    config::{
-        claims::ClaimPath,
-        provider::{EntryRules, IssuerRule, Provider, Requirements},
-    },
-    identity::verified::{Groups, VerifiedIdentity},
+use super::verified::{Groups, VerifiedIdentity};
+use crate::config::{
+    claims::ClaimPath,
+    provider::{EntryRules, IssuerRule, Requirements},
 };
 
 /// How many of the names that would let a person in a page lists.
@@ -21,7 +18,7 @@ const NAMES_SHOWN: usize = 3;
 
 /// The rule that kept a person out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum EntryRefusal {
+pub enum EntryRefusal {
     /// The account's tenant is not among those of this rule.
     Tenant(&'static str),
     /// The account has no e-mail address.
@@ -42,7 +39,7 @@ pub(super) enum EntryRefusal {
 
 impl EntryRefusal {
     /// The rule's path below the provider in the configuration.
-    pub(super) fn rule(&self) -> String {
+    pub fn rule(&self) -> String {
         match self {
             Self::Tenant(rule) => (*rule).to_owned(),
             Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => {
@@ -55,7 +52,7 @@ impl EntryRefusal {
     }
 
     /// A stable code for the record.
-    pub(super) const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> &'static str {
         match self {
             Self::Tenant(_) => "entry_tenant",
             Self::EmailMissing | Self::EmailUnverified | Self::EmailDomain(_) => "entry_email_domain",
@@ -66,7 +63,7 @@ impl EntryRefusal {
     }
 
     /// What the person is told.
-    pub(super) fn in_words(&self) -> String {
+    pub fn in_words(&self) -> String {
         match self {
             Self::Tenant(_) => "Your account belongs to an organization that is not let in here.".into(),
             Self::EmailMissing => {
@@ -119,51 +116,41 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Whether this person may come in.
-pub(super) fn admit(
-    provider: &Provider,
-    identity: &VerifiedIdentity,
-    claims: &Claims<'_>,
-) -> Result<(), EntryRefusal> {
-    if let IssuerRule::Template { tenants, .. } = &provider.issuer
-        && !identity.tenant.as_ref().is_some_and(|tenant| tenants.contains(tenant))
+pub(super) fn admit(who: &VerifiedIdentity<'_>) -> Result<(), EntryRefusal> {
+    if let IssuerRule::Template { tenants, .. } = &who.provider.issuer
+        && !who.tenant.as_ref().is_some_and(|tenant| tenants.contains(tenant))
     {
         return Err(EntryRefusal::Tenant("tenants"));
     }
-    match &provider.sign_in {
+    match &who.provider.sign_in {
         EntryRules::Anyone => Ok(()),
-        EntryRules::Require(rules) => require(rules, identity, claims),
+        EntryRules::Require(rules) => require(rules, who),
     }
 }
 
-fn require(
-    rules: &Requirements,
-    identity: &VerifiedIdentity,
-    claims: &Claims<'_>,
-) -> Result<(), EntryRefusal> {
+fn require(rules: &Requirements, who: &VerifiedIdentity<'_>) -> Result<(), EntryRefusal> {
     if !rules.email_domains.is_empty() {
-        email_domain(&rules.email_domains, identity)?;
+        email_domain(&rules.email_domains, who)?;
     }
     if !rules.hosted_domains.is_empty() {
-        let hosted = claims.id_token.get("hd").and_then(Value::as_str);
+        let hosted = who.claims.signed.get("hd").and_then(Value::as_str);
         if !hosted.is_some_and(|hosted| is_one_of(hosted, &rules.hosted_domains)) {
             return Err(EntryRefusal::HostedDomain(rules.hosted_domains.clone()));
         }
     }
-    if !rules.tenants.is_empty() && !identity.tenant.as_ref().is_some_and(|t| rules.tenants.contains(t)) {
+    if !rules.tenants.is_empty() && !who.tenant.as_ref().is_some_and(|t| rules.tenants.contains(t)) {
         return Err(EntryRefusal::Tenant("sign_in.require.tenants"));
     }
     if !rules.groups.is_empty() {
-        match &identity.groups {
+        match &who.groups {
             Groups::TooMany => return Err(EntryRefusal::GroupsUnknown),
-            Groups::Known(names) if !rules.groups.iter().any(|group| names.contains(group)) => {
-                return Err(EntryRefusal::Groups(rules.groups.clone()));
-            }
-            Groups::Known(_) => {}
+            Groups::Known(names) if rules.groups.iter().any(|group| names.contains(group)) => {}
+            Groups::Known(_) | Groups::Unsaid => return Err(EntryRefusal::Groups(rules.groups.clone())),
         }
     }
     for (path, values) in &rules.claims {
         let fits = |value: &Value| values.contains(value);
-        let met = claims.lookup(path).is_some_and(|value| match value {
+        let met = who.claims.lookup(path).is_some_and(|value| match value {
             Value::Array(elements) => elements.iter().any(fits),
             one => fits(one),
         });
@@ -174,13 +161,13 @@ fn require(
     Ok(())
 }
 
-fn email_domain(domains: &[String], identity: &VerifiedIdentity) -> Result<(), EntryRefusal> {
-    let domain = identity.email.as_deref().and_then(|email| Some(email.rsplit_once('@')?.1));
+fn email_domain(domains: &[String], who: &VerifiedIdentity<'_>) -> Result<(), EntryRefusal> {
+    let domain = who.email.as_deref().and_then(|email| Some(email.rsplit_once('@')?.1));
     let Some(domain) = domain else { return Err(EntryRefusal::EmailMissing) };
     if !is_one_of(domain, domains) {
         return Err(EntryRefusal::EmailDomain(domains.to_vec()));
     }
-    if identity.email_verified { Ok(()) } else { Err(EntryRefusal::EmailUnverified) }
+    if who.email_verified == Some(true) { Ok(()) } else { Err(EntryRefusal::EmailUnverified) }
 }
 
 fn is_one_of(domain: &str, domains: &[String]) -> bool {
@@ -194,25 +181,23 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::federation::{
-        claims,
-        fixture::{multi_tenant, path, provider},
-        id_token::IdToken,
+    use crate::{
+        config::provider::{
+            Provider,
+            fixture::{multi_tenant, path, provider},
+        },
+        identity::{
+            claims::{Claims, of_sign_in},
+            verified::Authentication,
+        },
     };
 
     fn ask(provider: &Provider, id_token: &Value) -> Result<(), EntryRefusal> {
         let mut signed = json!({ "sub": "ada", "oid": "o1" }).as_object().unwrap().clone();
         signed.extend(id_token.as_object().unwrap().clone());
-        let claims = Claims { id_token: &signed, userinfo: None };
-        let token = IdToken {
-            issuer: "https://idp.acme.com".into(),
-            subject: "ada".into(),
-            auth_time: None,
-            acr: None,
-            amr: Vec::new(),
-            sid: None,
-        };
-        admit(provider, &claims::identity(provider, &token, &claims).unwrap(), &claims)
+        let claims = Claims { signed, userinfo: None };
+        let issuer = "https://idp.acme.com".to_owned();
+        admit(&of_sign_in(provider, issuer, Authentication::default(), claims).unwrap())
     }
 
     fn requiring(rules: Requirements) -> Provider {

@@ -5,19 +5,19 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use url::Url;
 
-use crate::config::{
-    claims::{ClaimPath, ClaimPaths},
-    provider::{
-        EntryRules, IdTokenAlg, IssuerRule, Provider, ResponseIss, Tenants, UpstreamClientAuth, Userinfo,
-    },
+use super::{
+    EntryRules, IdTokenAlg, IdentityRules, IssuerRule, Provider, ResponseIss, Tenants, UpstreamClientAuth,
+    Userinfo,
+    id_jag::{IdJag, Replay},
 };
+use crate::config::claims::{ClaimPath, ClaimPaths};
 
-pub(super) fn path(text: &str) -> ClaimPath {
+pub(crate) fn path(text: &str) -> ClaimPath {
     ClaimPath::try_from(text.to_owned()).unwrap()
 }
 
 /// A generic OIDC provider into which anyone may come.
-pub(super) fn provider() -> Provider {
+pub(crate) fn provider() -> Provider {
     Provider {
         id: "acme".to_owned().try_into().unwrap(),
         preset: "oidc".into(),
@@ -47,16 +47,31 @@ pub(super) fn provider() -> Provider {
         organization: Some("acme".into()),
         email_domains: Vec::new(),
         sign_in: EntryRules::Anyone,
+        identity: IdentityRules::default(),
         id_jag: None,
     }
 }
 
 /// One whose issuer is a template over tenants, of which `t1` and `t2` are let in.
-pub(super) fn multi_tenant() -> Provider {
+pub(crate) fn multi_tenant() -> Provider {
     let mut provider = provider();
     let tenants = Tenants::new(["t1".to_owned(), "t2".to_owned()]).unwrap();
     provider.issuer = IssuerRule::Template { template: "https://login.example/{tid}/v2.0".into(), tenants };
     provider.claims.tenant = Some(path("tid"));
     provider.claims.subject = vec![path("oid")];
     provider
+}
+
+/// Assertions of nobody, which give nothing.
+pub(crate) fn id_jag() -> IdJag {
+    IdJag {
+        allow: IndexMap::new(),
+        issuers: Vec::new(),
+        algorithms: vec![IdTokenAlg::Es256],
+        replay: Replay::SingleUse,
+        public_clients: false,
+        default_resource: None,
+        max_lifetime: Duration::from_secs(300),
+        aud_sub: false,
+    }
 }
