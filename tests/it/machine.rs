@@ -52,14 +52,14 @@ fn key_set(signers: &[&Signer]) -> Value {
 }
 
 /// A server that knows the key, and the key.
-async fn with_key(on: On) -> Option<(Server, Signer)> {
+pub(crate) async fn with_key(on: On) -> Option<(Server, Signer)> {
     let key = new_key(SigningAlgorithm::Es256);
     let server = serve(on, &format!("jwks: '{}'", key_set(&[&key]))).await?;
     Some((server, key))
 }
 
 /// The claims of a good assertion of `signer`.
-fn claims(server: &Server) -> Value {
+pub(crate) fn claims(server: &Server) -> Value {
     let now = server.app.clock.now().as_secs();
     json!({
         "iss": "signer", "sub": "signer", "aud": server.issuer, "jti": Entropy::System.token(),
@@ -80,12 +80,12 @@ async fn ask(server: &Server, parameters: &[(&'static str, &str)]) -> Tokens {
 }
 
 /// The same, proved by an assertion.
-async fn present(server: &Server, assertion: &str, parameters: &[(&'static str, &str)]) -> Tokens {
+pub(crate) async fn present(server: &Server, assertion: &str, parameters: &[(&'static str, &str)]) -> Tokens {
     let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
     ask(server, &[&proof, parameters].concat()).await
 }
 
-fn sign(key: &Signer, claims: &Value) -> String {
+pub(crate) fn sign(key: &Signer, claims: &Value) -> String {
     key.sign("JWT", claims).unwrap()
 }
 
@@ -363,35 +363,6 @@ async fn people_s_grants_take_assertions_too_and_spend_them(#[values(On::Sqlite,
     assert_eq!(post(&server, &proved(&refresh, &fresh)).await.error(), "invalid_client");
     let refreshed = post(&server, &proved(&refresh, &sign(&key, &claims(&server)))).await;
     assert_eq!(refreshed.status, 200, "the refresh token was not consumed: {}", refreshed.body);
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn who_loses_a_race_to_refresh_keeps_its_assertion_for_the_second_look(
-    #[values(On::Sqlite, On::Postgres)] on: On,
-) {
-    let Some((server, key)) = with_key(on).await else { return };
-    let client = Client { id: "signer".to_owned(), ..Client::desk() };
-    let code = client.authorize(&server, &Browser::new(), "ada").await;
-    let mut exchange = client.exchange_parameters(&code);
-    let proof = || {
-        let assertion = sign(&key, &claims(&server));
-        [("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
-    };
-    exchange.extend(proof());
-    let tokens = post(&server, &exchange).await;
-    let refresh = || {
-        let mut form =
-            vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", tokens.refresh().to_owned())];
-        form.extend(proof());
-        form
-    };
-    let forms: Vec<_> = (0..16).map(|_| refresh()).collect();
-    let answers = futures_join(forms.iter().map(|form| post(&server, form))).await;
-    for answer in &answers {
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!(answer.refresh(), answers[0].refresh());
-    }
 }
 
 #[rstest]

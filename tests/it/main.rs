@@ -24,6 +24,7 @@ mod machine;
 mod metadata;
 mod outage;
 mod path_issuer;
+mod races;
 mod record;
 mod refresh;
 mod registration;

@@ -229,11 +229,17 @@ async fn the_rules_of_the_target_are_asked_for_the_person(#[values(On::Sqlite, O
     let got = exchange_with(&server, "tickets-server", sent.access(), WIKI, &[("scope", "wiki:edit")]).await;
     assert_eq!(got.error(), "invalid_scope");
     let refused = recorded(&server, "token.refused").await;
-    let why = refused[0]["why"].as_str().unwrap();
-    let rule = "resources.wiki.scopes.wiki:edit.allow.groups (group)";
-    assert!(why.contains(rule) && why.contains(sent.claims()["sub"].as_str().unwrap()), "{why}");
-    assert_eq!(server.on_record("token.refused", "client_id").await, ["tickets-server"]);
-    assert_eq!(server.reasons("token.refused").await, ["invalid_scope"]);
+    assert_eq!(refused[0]["rules"], "resources.wiki.scopes.wiki:edit.allow.groups (group)");
+    for (column, value) in [
+        ("reason", "invalid_scope"),
+        ("client_id", "tickets-server"),
+        ("user_id", sent.claims()["sub"].as_str().unwrap()),
+        ("grant_id", sent.claims()["grant_id"].as_str().unwrap()),
+        ("resource", WIKI),
+        ("scope", "wiki:edit"),
+    ] {
+        assert_eq!(server.on_record("token.refused", column).await, [value], "{column}");
+    }
 }
 
 #[rstest]

@@ -154,6 +154,9 @@ async fn a_token_is_worth_what_it_is_worth_today(
     let at_wiki = exchange(&server, "tickets-server", sent.access(), WIKI).await;
     server.execute(since).await;
     is_unusable(&server, "tickets-server", sent.access(), WIKI).await;
+    let grant = sent.claims()["grant_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.on_record("token.refused", "grant_id").await, [grant]);
+    assert_eq!(server.on_record("token.refused", "client_id").await, ["tickets-server"]);
     is_unusable(&server, "wiki-server", at_wiki.access(), SEARCH).await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::subject::{self, SubjectToken};
 use crate::{
     app::App,
-    audit::Kind,
+    audit::{About, Kind},
     authorize::request::resource_scopes,
     clients::Client,
     config::resource::Resource,
@@ -98,34 +98,37 @@ fn granted(
     asked: Option<&ScopeSet>,
     target: &Resource,
 ) -> Result<ScopeSet, ApiError> {
-    let user = &subject.grant.user_id;
+    let asked = asked.map(resource_scopes).unwrap_or_default();
+    let about = About::default()
+        .user(&subject.grant.user_id)
+        .provider(&subject.standing.subject.provider)
+        .grant(&subject.grant.id)
+        .resource(&target.uri);
     let worth = client.exchange.as_ref().and_then(|exchange| exchange.worth(&subject.held, &target.id));
     let worth = worth.ok_or_else(|| {
-        let text = "this client may not exchange tokens for the resource";
-        ApiError::new(ErrorCode::InvalidTarget, text)
-            .with_reason(format!("exchange: {} is not declared", target.id))
+        ApiError::new(ErrorCode::InvalidTarget, "this client may not exchange tokens for the resource")
+            .with_about(about.clone().asked(&asked))
     })?;
-    let asked = asked.map(resource_scopes).unwrap_or_default();
     let scope = if asked.is_empty() { worth } else { worth.intersection(&asked) };
-    let none = |reason: String| {
+    let none = || {
         let text = "the subject token is worth none of the scopes at the resource";
-        Err(ApiError::new(ErrorCode::InvalidScope, text).with_reason(reason))
+        ApiError::new(ErrorCode::InvalidScope, text)
     };
     if scope.is_empty() {
-        return none(format!("user {user}: {} is worth nothing of it", subject.held));
+        let reason = format!("worth nothing there, or nothing that was asked for: {}", subject.held);
+        return Err(none().with_reason(reason).with_about(about.asked(&asked)));
     }
-    let decision = policy::decide(
-        &subject.standing.subject,
-        Asked { client: &client.id, resource: target, scope: &scope },
-    );
-    if let Some(reason) = decision.barred {
-        let text = "this client may not have tokens for the resource";
-        let reason = format!("user {user}, policy: {reason}");
-        return Err(ApiError::new(ErrorCode::InvalidTarget, text).with_reason(reason));
+    let asked = Asked { client: &client.id, resource: target, scope: &scope };
+    let decision = policy::decide(&subject.standing.subject, asked);
+    if decision.barred.is_none() && !decision.granted.is_empty() {
+        return Ok(decision.granted);
     }
-    if decision.granted.is_empty() {
-        let reasons: Vec<_> = decision.refused.iter().map(|(_, reason)| reason.to_string()).collect();
-        return none(format!("user {user}, policy: {}", reasons.join(", ")));
-    }
-    Ok(decision.granted)
+    let error = if decision.barred.is_some() {
+        let text = "this client may not have tokens for the resource for this user";
+        ApiError::new(ErrorCode::InvalidTarget, text)
+    } else {
+        none()
+    };
+    let about = about.asked(&scope).rules(decision.reasons());
+    Err(error.with_reason(decision.to_string()).with_about(about))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::{
     app::App,
+    audit::About,
     clock::Timestamp,
     config::resource::Resource,
     ids::{ClientId, GrantId},
@@ -62,14 +63,14 @@ enum SubjectError {
     Claim(&'static str),
     #[error("may_act does not admit this client")]
     MayAct,
-    #[error("there is no grant {0}")]
-    UnknownGrant(GrantId),
-    #[error("the grant {0} was ended")]
-    Ended(GrantId),
-    #[error("the grant {0} is another person's")]
-    Subject(GrantId),
-    #[error("the resource of the grant {0} is no longer configured")]
-    Resource(GrantId),
+    #[error("its grant is unknown")]
+    UnknownGrant,
+    #[error("its grant was ended")]
+    Ended,
+    #[error("its grant is another person's")]
+    Subject,
+    #[error("the resource of its grant is no longer configured")]
+    Resource,
 }
 
 /// What the token itself says.
@@ -101,8 +102,14 @@ pub(super) async fn verify(
         .and_then(|verified| read(app, &verified, server, own))
         .map_err(unusable)?;
     let grant = grants::find(&app.db, &claims.grant).await?;
-    let grant = in_force(grant, &claims, app.clock.now()).map_err(unusable)?;
-    let (standing, held) = confirm(app, &grant, &claims, own).await?;
+    let grant = in_force(grant, &claims, app.clock.now()).map_err(|error| {
+        unusable(error).with_about(About::default().grant(&claims.grant).asked(&claims.scope))
+    })?;
+    let (standing, held) = confirm(app, &grant, &claims, own).await.map_err(|error| {
+        let about = error.about().cloned().unwrap_or_default();
+        let about = about.user(&grant.user_id).client(server).grant(&grant.id);
+        if error.is_fault() { error } else { unusable(error.reason()).with_about(about) }
+    })?;
     let Claims { id, client, actor, expires_at, .. } = claims;
     Ok(SubjectToken { id, client, grant, standing, held, actor, expires_at })
 }
@@ -143,12 +150,12 @@ fn read(app: &App, verified: &Verified, server: &ClientId, own: &Resource) -> Re
 }
 
 fn in_force(grant: Option<Grant>, claims: &Claims, now: Timestamp) -> Result<Grant, SubjectError> {
-    let grant = grant.ok_or_else(|| SubjectError::UnknownGrant(claims.grant.clone()))?;
+    let grant = grant.ok_or(SubjectError::UnknownGrant)?;
     if grant.revoked_at.is_some() || grant.expires_at <= now {
-        return Err(SubjectError::Ended(grant.id));
+        return Err(SubjectError::Ended);
     }
     if grant.user_id.as_str() != claims.user {
-        return Err(SubjectError::Subject(grant.id));
+        return Err(SubjectError::Subject);
     }
     Ok(grant)
 }
@@ -164,13 +171,11 @@ async fn confirm(
     let granted = app.config.resources.get(&grant.resource);
     let granted = granted
         .filter(|resource| resource.uri.as_str() == grant.audience)
-        .ok_or_else(|| unusable(SubjectError::Resource(grant.id.clone())))?;
+        .ok_or_else(|| unusable(SubjectError::Resource))?;
     let user = (&grant.user_id, &grant.identity_id);
     let exchanged = claims.actor.is_some();
     let scope = if exchanged { &grant.scope } else { &claims.scope };
-    let confirmed = standing::confirm(app, user, &grant.client_id, granted, scope).await;
-    let (standing, held) =
-        confirmed.map_err(|error| if error.is_fault() { error } else { unusable(error.reason()) })?;
+    let (standing, held) = standing::confirm(app, user, &grant.client_id, granted, scope).await?;
     if !exchanged {
         return Ok((standing, held));
     }

@@ -1,0 +1,116 @@
+//! Requests that come at the same moment, each with an assertion of its own: one wins, and whoever loses has spent
+//! nothing (`private_key_jwt`, RFC 7523 §2.2).
+
+use std::time::Duration;
+
+use chancery::jose::Signer;
+use rstest::rstest;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+use crate::{
+    authorization::futures_join,
+    machine::{claims, present, sign, with_key},
+    support::{Browser, Client, On, Server, Tokens, client::post},
+};
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How many race.
+const RACERS: i64 = 6;
+/// How long a SQLite server gets to have them all wait for its writer; there is nobody to ask whether they do.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// The client that proves itself by its key.
+fn signer() -> Client {
+    Client { id: "signer".to_owned(), ..Client::desk() }
+}
+
+fn proof(assertion: String) -> [(&'static str, String); 2] {
+    [("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
+}
+
+/// Sends them while nobody can write to `table`, and lets them go once all have come so far.
+async fn at_once(server: &Server, table: &str, forms: &[Vec<(&str, String)>]) -> Vec<Tokens> {
+    let answers = futures_join(forms.iter().map(|form| post(server, form)));
+    if server.database.starts_with("sqlite") {
+        let mut writer = SqliteConnection::connect(&server.database).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.unwrap();
+        let release = async {
+            tokio::time::sleep(SETTLED).await;
+            sqlx::query("ROLLBACK").execute(&mut writer).await.unwrap();
+        };
+        return tokio::join!(answers, release).0;
+    }
+    let mut holder = PgConnection::connect(&server.database).await.unwrap();
+    let mut watch = PgConnection::connect(&server.database).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
+    let lock = sqlx::AssertSqlSafe(format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"));
+    sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
+    let release = async {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))";
+        while sqlx::query_scalar::<_, i64>(WAITING).bind(pid).fetch_one(&mut watch).await.unwrap() < RACERS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    };
+    tokio::join!(answers, release).0
+}
+
+fn assertions(server: &Server, key: &Signer) -> Vec<String> {
+    (0..RACERS).map(|_| sign(key, &claims(server))).collect()
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn of_those_who_bring_one_code_one_gets_tokens_and_the_others_keep_their_assertions(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some((server, key)) = with_key(on).await else { return };
+    let client = signer();
+    let code = client.authorize(&server, &Browser::new(), "ada").await;
+    let assertions = assertions(&server, &key);
+    let form =
+        |assertion: &String| [client.exchange_parameters(&code), proof(assertion.clone()).to_vec()].concat();
+    let forms: Vec<_> = assertions.iter().map(form).collect();
+    let answers = at_once(&server, "codes", &forms).await;
+    let winners = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!((winners, server.rows("grants").await), (1, 1));
+    assert_eq!(server.recorded("token.issued").await, 1);
+    for (answer, assertion) in answers.iter().zip(&assertions) {
+        // What the assertion is still good for.
+        let again = present(&server, assertion, &[]).await;
+        if answer.status == 200 {
+            assert_eq!(again.error(), "invalid_client", "it was spent");
+        } else {
+            assert_eq!((answer.status, answer.error()), (400, "invalid_grant"), "{}", answer.body);
+            assert_eq!(again.status, 200, "{}", again.body);
+        }
+    }
+    assert_eq!(
+        server.recorded("code.reused").await,
+        1,
+        "the code was used twice, and what came of it is ended"
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_a_race_to_refresh_keeps_its_assertion_for_the_second_look(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some((server, key)) = with_key(on).await else { return };
+    let client = signer();
+    let code = client.authorize(&server, &Browser::new(), "ada").await;
+    let exchange = [client.exchange_parameters(&code), proof(sign(&key, &claims(&server))).to_vec()].concat();
+    let tokens = post(&server, &exchange).await;
+    let form = |assertion: String| {
+        let refresh =
+            [("grant_type", "refresh_token".to_owned()), ("refresh_token", tokens.refresh().to_owned())];
+        [refresh, proof(assertion)].concat()
+    };
+    let forms: Vec<_> = assertions(&server, &key).into_iter().map(form).collect();
+    let answers = at_once(&server, "refresh_tokens", &forms).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.refresh(), answers[0].refresh());
+    }
+}
