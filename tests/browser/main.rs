@@ -22,7 +22,9 @@ use house::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
-    let house = House::build(Plan { chooser: true, ..Plan::default() }).await;
+    // A second server, so that the consent page says what the first may use there.
+    let resources = vec!["http://127.0.0.1:9/mcp".to_owned()];
+    let house = House::build(Plan { chooser: true, resources, ..Plan::default() }).await;
     let verifier = "v".repeat(43);
     let challenge = CodeChallenge::of(&verifier);
     let authorize = Url::parse_with_params(

@@ -25,6 +25,9 @@ use self::peer::{Peer, node};
 pub(crate) const LOGIN: &str = "alice";
 /// The client that the configuration declares.
 pub(crate) const DECLARED: &str = "code-agent";
+/// The client that is the sample server: where there is another server, it may read notes there.
+pub(crate) const SAMPLE_SERVER: &str = "sample-server";
+pub(crate) const SAMPLE_SECRET: &str = "a secret of the sample: 100% (unlikely) + guessed";
 /// Our `client_id` at the upstream provider.
 const AT_UPSTREAM: &str = "chancery";
 const UPSTREAM_SECRET: &str = "a secret between the broker and its upstream";
@@ -179,6 +182,15 @@ fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &P
     for (number, uri) in plan.resources.iter().enumerate() {
         resources[format!("server-{number}")] = json!({ "uri": uri, "name": "More notes", "scopes": scopes });
     }
+    let mut clients =
+        json!({ DECLARED: { "name": "Code agent", "redirect_uris": ["http://127.0.0.1/callback"] } });
+    if !plan.resources.is_empty() {
+        clients[SAMPLE_SERVER] = json!({
+            "secret": SAMPLE_SECRET,
+            "serves": "sample",
+            "exchange": { "server-0": { "notes:read": ["notes:read"] } },
+        });
+    }
     json!({
         "server": {
             "issuer": issuer,
@@ -190,7 +202,7 @@ fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &P
         "encryption": { "keys": [{ "id": "one", "key": STANDARD.encode(Entropy::System.bytes::<32>()) }] },
         "providers": providers,
         "resources": resources,
-        "clients": { DECLARED: { "name": "Code agent", "redirect_uris": ["http://127.0.0.1/callback"] } },
+        "clients": clients,
     })
 }
 

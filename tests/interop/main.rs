@@ -18,7 +18,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use house::{
-    DECLARED, House, LOGIN, Plan, free_port, http,
+    DECLARED, House, LOGIN, Plan, SAMPLE_SECRET, SAMPLE_SERVER, free_port, http,
     peer::{Peer, node, play, python},
     schema::fresh_schema,
 };
@@ -142,6 +142,41 @@ async fn authplanes_verifier_accepts_our_tokens_and_refuses_those_for_another_au
     assert!(ours[1]["refused"].is_string(), "{ours:?}");
     let others = verify(&other);
     assert!(others[0]["refused"].is_string(), "{others:?}");
+}
+
+/// The sample server is sent a token and calls the other server for the person, each step by the SDK.
+#[tokio::test(flavor = "multi_thread")]
+async fn authplanes_token_exchange_gets_what_its_verifier_accepts_at_the_other_server() {
+    let [other, third] = ["http://127.0.0.1:9/mcp", "http://127.0.0.1:9/third"].map(str::to_owned);
+    let house = House::build(Plan { resources: vec![other.clone(), third.clone()], ..Plan::default() }).await;
+    let mut options = options(&house.sample, &json!(null));
+    options["step_up"] = json!(null);
+    let steps = client("sdk2.mjs", &options);
+    let token = step(&steps, "done")["access_token"].as_str().unwrap();
+    let exchange = json!({
+        "issuer": house.issuer, "client_id": SAMPLE_SERVER, "client_secret": SAMPLE_SECRET, "resource": other,
+    });
+    let asked = [
+        json!({ "subject_token": token, "resources": [other], "audiences": ["server-0"], "scope": "notes:read" }),
+        json!({ "subject_token": token, "resources": [other, third] }),
+        json!({ "subject_token": token, "resources": [third] }),
+        json!({ "subject_token": token, "resources": [other], "scope": "notes:write" }),
+        json!({ "subject_token": format!("{token}A"), "resources": [other] }),
+        json!({ "subject_token": token, "actor_token": token, "resources": [other] }),
+    ];
+    let lines: String = asked.iter().map(|options| format!("{options}\n")).collect();
+    let answers = play(python("authplane_exchange.py").env("EXCHANGE", exchange.to_string()), &lines);
+    let [got, refused @ ..] = answers.as_slice() else { panic!("no answer") };
+    assert_eq!(got["issued"]["issued_token_type"], "urn:ietf:params:oauth:token-type:access_token", "{got}");
+    assert_eq!(
+        (&got["issued"]["scope"], &got["issued"]["refresh_token"]),
+        (&json!("notes:read"), &json!(""))
+    );
+    assert_eq!(got["accepted"]["scopes"], json!(["notes:read"]));
+    assert_eq!(got["accepted"]["actor"], SAMPLE_SERVER);
+    let refused: Vec<_> = refused.iter().map(|answer| answer["refused"].as_str().unwrap()).collect();
+    let [target, scope, request] = ["InvalidTargetError", "InvalidScopeError", "InvalidRequestError"];
+    assert_eq!(refused, [target, target, scope, request, request]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
