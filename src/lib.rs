@@ -24,6 +24,9 @@ pub mod jose;
 pub mod seal;
 pub mod store;
 
+// Proofs of the keys that tokens are bound to.
+pub mod dpop;
+
 // The record, and the rules.
 pub mod audit;
 pub mod policy;

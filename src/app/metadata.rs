@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     config::{Config, client::ASSERTION_ALGS, registration::DynamicRegistration, resource::Resource},
+    dpop::PROOF_ALGS,
     oauth::{
         grant_type::{ClientAuthMethod, GrantType},
         scope::Scope,
@@ -80,6 +81,7 @@ fn document(config: &Config) -> Value {
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS.map(|(name, _)| name),
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
         "authorization_response_iss_parameter_supported": true,
         "client_id_metadata_document_supported": !config.registration.documents.allow_hosts.is_empty(),
         "subject_types_supported": ["public"],
@@ -109,14 +111,17 @@ fn hosted(config: &Config, path: &str) -> Response {
     let Some(resource) = config.resources.values().find(ours) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    cached(
-        Json(json!({
-            "resource": resource.uri,
-            "resource_name": resource.name,
-            "authorization_servers": [config.server.issuer],
-            "scopes_supported": resource.scopes.keys().collect::<Vec<_>>(),
-            "bearer_methods_supported": ["header"],
-        }))
-        .into_response(),
-    )
+    let mut document = json!({
+        "resource": resource.uri,
+        "resource_name": resource.name,
+        "authorization_servers": [config.server.issuer],
+        "scopes_supported": resource.scopes.keys().collect::<Vec<_>>(),
+        "bearer_methods_supported": ["header"],
+    });
+    if resource.dpop_required
+        && let Some(members) = document.as_object_mut()
+    {
+        members.insert("dpop_bound_access_tokens_required".to_owned(), json!(true));
+    }
+    cached(Json(document).into_response())
 }

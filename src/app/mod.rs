@@ -10,10 +10,12 @@ use crate::{
     clients::{assertion::PublishedKeys, document::DocumentCache},
     clock::Clock,
     config::Config,
+    dpop::Nonces,
     entropy::Entropy,
     federation::Federation,
     jose::keys::{KeyRing, KeyRingError},
     net::{Guarded, Upstream},
+    oauth::error::ErrorCode,
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
@@ -33,6 +35,8 @@ pub struct App {
     pub sealer: Sealer,
     /// Our signing keys.
     pub keys: KeyRing,
+    /// What proofs of possession must hold.
+    pub nonces: Nonces,
     /// The client for addresses that the operator configured.
     pub upstream: Upstream,
     /// Clients' metadata documents.
@@ -95,6 +99,7 @@ impl App {
                 issuer.is_loopback(),
             ),
             federation: Federation::new(&config),
+            nonces: Nonces::new(&sealer),
             limits: Limits::default(),
             config,
             clock,
@@ -128,9 +133,10 @@ impl App {
     }
 
     /// Records that a program was refused, with `error` as the reason and all that it tells of the request, and returns
-    /// what it is answered. Our own faults are no decisions and are only logged.
+    /// what it is answered. Our own faults, and challenges for a nonce, with which an exchange by DPoP begins, are no
+    /// decisions and are only logged.
     pub async fn refuse(&self, origin: &Origin, event: Event, error: ApiError) -> ApiError {
-        if error.is_fault() {
+        if error.is_fault() || error.code() == ErrorCode::UseDpopNonce {
             return error;
         }
         let event = event.reason(error.code().as_str()).detail("why", error.reason());

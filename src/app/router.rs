@@ -20,7 +20,7 @@ use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 use crate::{
     account,
     app::{App, metadata},
-    authorize, clients, federation,
+    authorize, clients, dpop, federation,
     store::browser_sessions::BrowserSessions,
     token,
     web::{
@@ -93,9 +93,9 @@ fn cors() -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             HeaderName::from_static("mcp-protocol-version"),
-            HeaderName::from_static("dpop"),
+            dpop::PROOF_HEADER,
         ])
-        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER])
+        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, dpop::NONCE_HEADER])
         .max_age(Duration::from_secs(3600))
 }
 

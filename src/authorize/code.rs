@@ -50,6 +50,7 @@ pub(super) async fn issue_code(
             auth_time: signed_in.auth_time,
             acr: signed_in.acr.clone(),
             amr: signed_in.amr.0.clone(),
+            jkt: request.dpop_jkt.clone(),
         }),
         created_at: now,
         expires_at: now.plus(app.config.lifetimes.code),

@@ -6,6 +6,7 @@
 use crate::{
     clients::Client,
     config::{Config, resource::Resource},
+    jose::Thumbprint,
     oauth::{
         authorization::{Prompt, Reply, ValidatedRequest},
         error::{ErrorCode, OAuthError},
@@ -68,7 +69,7 @@ pub fn validate(
 ) -> Result<ValidatedRequest, Refused> {
     match parts(params, client, config) {
         Err(error) => Err(Refused { reply, error }),
-        Ok((challenge, resource, scope, prompt)) => Ok(ValidatedRequest {
+        Ok((challenge, resource, scope, prompt, dpop_jkt)) => Ok(ValidatedRequest {
             client: client.id.clone(),
             reply,
             challenge,
@@ -78,6 +79,7 @@ pub fn validate(
             max_age: params.get("max_age").and_then(|seconds| seconds.parse().ok()),
             login_hint: params.get("login_hint").map(|hint| hint.chars().take(320).collect()),
             cross_site,
+            dpop_jkt,
         }),
     }
 }
@@ -86,7 +88,7 @@ fn parts<'a>(
     params: &Params,
     client: &Client,
     config: &'a Config,
-) -> Result<(CodeChallenge, &'a Resource, ScopeSet, Prompt), OAuthError> {
+) -> Result<(CodeChallenge, &'a Resource, ScopeSet, Prompt, Option<Thumbprint>), OAuthError> {
     let refuse = |code, text: &'static str| Err(OAuthError::new(code, text));
     if params.get("request").is_some() {
         return refuse(ErrorCode::RequestNotSupported, "request objects are not supported");
@@ -120,7 +122,11 @@ fn parts<'a>(
     if !scope.is_empty() && !scope.iter().any(|scope| resource.scopes.contains_key(scope)) {
         return refuse(ErrorCode::InvalidScope, "the resource has none of the scopes asked for");
     }
-    Ok((challenge, resource, scope, prompt_of(params)?))
+    let dpop_jkt = params.get("dpop_jkt").map(|text| Thumbprint::try_from(text.to_owned())).transpose();
+    let dpop_jkt = dpop_jkt.map_err(|_| {
+        OAuthError::new(ErrorCode::InvalidRequest, "dpop_jkt must be the SHA-256 thumbprint of a key")
+    })?;
+    Ok((challenge, resource, scope, prompt_of(params)?, dpop_jkt))
 }
 
 /// Without the scopes that speak of the protocol and not of a resource.

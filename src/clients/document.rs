@@ -54,6 +54,8 @@ pub struct DocumentClient {
     pub grant_types: Vec<GrantType>,
     /// The keys that it proves itself with; none for a public client.
     pub keys: Option<ClientKeys>,
+    /// Whether it has tokens bound to a key alone (RFC 9449 §5.2).
+    pub dpop_bound: bool,
 }
 
 /// Why a document cannot be used. The texts end the sentence "Its description of itself could not be used: …".
@@ -115,6 +117,8 @@ struct Document {
     jwks_uri: Option<String>,
     client_secret: Option<serde_json::Value>,
     client_secret_expires_at: Option<serde_json::Value>,
+    #[serde(default)]
+    dpop_bound_access_tokens: bool,
 }
 
 /// Documents, fetched once for many requests.
@@ -226,6 +230,7 @@ fn client_of(
         assured,
         redirect_uris: redirect_uris.map_err(DocumentError::RedirectUri)?,
         keys,
+        dpop_bound: document.dpop_bound_access_tokens,
         grant_types: GrantType::OF_PEOPLE
             .into_iter()
             .filter(|grant| asked.iter().any(|name| name == grant.as_str()))

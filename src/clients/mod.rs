@@ -42,6 +42,8 @@ pub struct Client {
     pub exchange: Option<Exchange>,
     /// The resource that it means when it names none.
     pub default_resource: Option<ResourceId>,
+    /// Whether it has tokens bound to a key alone (`dpop_bound_access_tokens`, RFC 9449 §5.2).
+    pub dpop_bound: bool,
 }
 
 /// How a client came to be known.
@@ -77,6 +79,11 @@ impl Client {
     /// Whether the operator vouches, by name, for who this client is.
     pub const fn is_assured(&self) -> bool {
         matches!(self.origin, Origin::Declared | Origin::Document { assured: true, .. })
+    }
+
+    /// Whether it cannot prove itself.
+    pub const fn is_public(&self) -> bool {
+        matches!(self.credential, Credential::Public)
     }
 
     /// Whether it may use a grant.
@@ -119,6 +126,7 @@ pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> 
             own_scopes: IndexMap::new(),
             exchange: None,
             default_resource: None,
+            dpop_bound: document.dpop_bound,
         });
     }
     crate::store::clients::find(&app.db, id)
@@ -143,6 +151,7 @@ impl From<&DeclaredClient> for Client {
             own_scopes: declared.resources.clone(),
             exchange: declared.exchange.clone(),
             default_resource: declared.default_resource.clone(),
+            dpop_bound: declared.dpop_bound,
         }
     }
 }
@@ -160,6 +169,7 @@ impl From<DynamicClient> for Client {
             own_scopes: IndexMap::new(),
             exchange: None,
             default_resource: None,
+            dpop_bound: metadata.dpop_bound_access_tokens,
         }
     }
 }

@@ -58,6 +58,8 @@ struct Registration {
     software_id: Option<String>,
     software_version: Option<String>,
     software_statement: Option<String>,
+    #[serde(default)]
+    dpop_bound_access_tokens: bool,
 }
 
 /// What it is answered (RFC 7591 §3.2.1): everything that is stored.
@@ -203,6 +205,7 @@ fn metadata_of(sent: Registration, policy: &DynamicRegistration) -> Result<Regis
         client_uri: short(sent.client_uri)?.filter(|uri| uri.starts_with("https://")),
         software_id: short(sent.software_id)?,
         software_version: short(sent.software_version)?,
+        dpop_bound_access_tokens: sent.dpop_bound_access_tokens,
     })
 }
 

@@ -6,6 +6,7 @@
 pub mod claims;
 pub mod client;
 pub mod database;
+pub mod dpop;
 pub mod encryption;
 pub mod environment;
 mod expand;
@@ -30,6 +31,7 @@ use indexmap::IndexMap;
 use self::{
     client::{DeclaredClient, RESERVED_ID_PREFIX},
     database::Database,
+    dpop::Dpop,
     encryption::Encryption,
     environment::Environment,
     expand::reason,
@@ -62,6 +64,8 @@ pub struct Config {
     pub clients: IndexMap<ClientId, DeclaredClient>,
     /// `registration:`
     pub registration: Registration,
+    /// `dpop:`
+    pub dpop: Dpop,
     /// `lifetimes:`
     pub lifetimes: Lifetimes,
 }
@@ -147,6 +151,7 @@ impl Config {
         let resources = Resource::read_all(root, &names, loopback);
         let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
         let registration = root.section("registration", Registration::read);
+        let dpop = root.section("dpop", Dpop::read);
         let lifetimes = root.section("lifetimes", Lifetimes::read);
         Some(Self {
             server: server?,
@@ -156,6 +161,7 @@ impl Config {
             resources,
             clients,
             registration: registration?,
+            dpop,
             lifetimes,
         })
     }

@@ -33,6 +33,8 @@ pub struct Resource {
     pub token_claims: Vec<TokenClaim>,
     /// How long its access tokens live, where that differs from `lifetimes.access_token`.
     pub access_token: Option<Duration>,
+    /// Whether its tokens must be bound to a key (RFC 9449).
+    pub dpop_required: bool,
     /// Whether we host its RFC 9728 metadata.
     pub host_metadata: bool,
 }
@@ -132,8 +134,20 @@ impl Resource {
             .unwrap_or_default();
         let access_token =
             section.optional("access_token", duration(Duration::from_secs(1), LONGEST_ACCESS_TOKEN));
+        let dpop_required =
+            section.optional("dpop", one_of(&[("required", true), ("optional", false)])).unwrap_or(false);
         let host_metadata = section.flag("host_metadata").unwrap_or(false);
-        Some(Self { id, uri: uri?, name: name?, scopes, allow, token_claims, access_token, host_metadata })
+        Some(Self {
+            id,
+            uri: uri?,
+            name: name?,
+            scopes,
+            allow,
+            token_claims,
+            access_token,
+            dpop_required,
+            host_metadata,
+        })
     }
 }
 

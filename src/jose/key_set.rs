@@ -16,6 +16,9 @@ const MAX_KID_BYTES: usize = 512;
 /// RSA moduli (RFC 7518 §3.3): no shorter, and no longer than what the library verifies.
 const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
+/// The members of a key that are its secret (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
+pub(super) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
 /// The verification keys of one issuer.
 #[derive(Debug, Default)]
 pub struct KeySet {
@@ -101,11 +104,11 @@ impl VerificationKey {
                 .unwrap_or(false)
     }
 
-    fn parse(jwk: &Object) -> Option<Self> {
+    pub(super) fn parse(jwk: &Object) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
         // Whoever publishes the private half has lost the key.
-        if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| jwk.contains_key(*name)) {
+        if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
             return None;
         }
         if jwk.get("use").is_some_and(|purpose| purpose != "sig") {

@@ -1,7 +1,10 @@
 //! The thumbprint of a public key (RFC 7638): how a token names the key that it is bound to (RFC 9449 §6.1).
 
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
+
+use super::json::Object;
 
 /// SHA-256 of a public JWK, in base64url: 43 characters.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
@@ -10,8 +13,13 @@ use subtle::ConstantTimeEq as _;
 pub struct Thumbprint(String);
 
 impl Thumbprint {
-    /// The thumbprint of a key; none of one whose kind has no thumbprint.
-    pub fn of(key: &Jwk) -> Option<Self> {
+    /// The thumbprint of a public key as somebody wrote it; none of one whose kind has no thumbprint. What else is said of
+    /// the key does not matter.
+    pub fn of(jwk: &Object) -> Option<Self> {
+        const REQUIRED: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
+        let members = jwk.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));
+        let members = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let key: Jwk = serde_json::from_value(Value::Object(members)).ok()?;
         key.thumbprint(ThumbprintHash::SHA256).ok().map(Self)
     }
 
@@ -43,13 +51,14 @@ impl TryFrom<String> for Thumbprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jose::json::parse_object;
 
     /// The key of RFC 7517 §A.1; its thumbprint computed by another program.
     #[test]
     fn a_key_has_the_thumbprint_that_others_compute() {
-        let key: Jwk = serde_json::from_str(
-            r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","use":"enc",
-                "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#,
+        let key = parse_object(
+            br#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","use":"enc",
+                "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","alg":7}"#,
         )
         .unwrap();
         let thumbprint = Thumbprint::of(&key).unwrap();

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::{
     json::{Object, parse_object},
     jwks::JwksError,
-    key_set::{LookupError, VerificationKey},
+    key_set::{LookupError, PRIVATE_MEMBERS, VerificationKey},
+    thumbprint::Thumbprint,
 };
 use crate::clock::Timestamp;
 
@@ -33,6 +34,8 @@ pub enum Kind {
     IdJag,
     /// Any other assertion that is a grant: `JWT` or none (RFC 7523 §2.1).
     AuthorizationGrant,
+    /// What proves possession of a key, which it carries: `dpop+jwt` (RFC 9449 §4.2).
+    DpopProof,
 }
 
 impl Kind {
@@ -49,6 +52,7 @@ impl Kind {
                 typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("client-authentication+jwt")
             }),
             Self::AccessToken => typ.is_some_and(|typ| typ.eq_ignore_ascii_case("at+jwt")),
+            Self::DpopProof => typ.is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")),
         }
     }
 }
@@ -77,6 +81,12 @@ pub enum VerifyError {
     /// An algorithm that is not on the list, `none` and the symmetric ones in any case.
     #[error("the token's algorithm is not accepted")]
     Algorithm,
+    /// The key that a proof carries is symmetric or private: whoever reads the proof has it too (RFC 9449 §4.3).
+    #[error("the token gives its own secret key away")]
+    PrivateKey,
+    /// The key that a proof carries is malformed, too short, of an unknown kind, or not for the algorithm.
+    #[error("the token's own key cannot be used")]
+    Key,
     /// The signature does not belong to the key and the text.
     #[error("the token's signature does not hold")]
     Signature,
@@ -109,14 +119,16 @@ pub enum VerifyError {
 pub struct Unverified<'t> {
     algorithm: Algorithm,
     kid: Option<String>,
+    /// The key in the header, of a proof alone.
+    jwk: Option<Object>,
     claims: Object,
     signed: &'t str,
     signature: &'t str,
 }
 
 impl<'t> Unverified<'t> {
-    /// Reads a compact serialisation (RFC 7515 §7.1). Keys and key addresses in the header are ignored; extensions
-    /// that would have to be understood (`crit`) are refused.
+    /// Reads a compact serialisation (RFC 7515 §7.1). Keys and key addresses in the header are ignored, but for the
+    /// `jwk` of a proof; extensions that would have to be understood (`crit`) are refused.
     pub fn parse(token: &'t str, kind: Kind, algorithms: &[Algorithm]) -> Result<Self, VerifyError> {
         Self::parse_one_of(token, &[kind], algorithms).map(|(_, token)| token)
     }
@@ -149,9 +161,15 @@ impl<'t> Unverified<'t> {
         let kind = kinds.iter().copied().find(|kind| kind.admits(typ)).ok_or(VerifyError::Kind)?;
         let named: Option<Algorithm> = text("alg")?.and_then(|alg| alg.parse().ok());
         let algorithm = named.filter(|alg| is_asymmetric(*alg) && algorithms.contains(alg));
+        let jwk = match (kind, header.get("jwk")) {
+            (Kind::DpopProof, Some(Value::Object(jwk))) => Some(jwk.clone()),
+            (Kind::DpopProof, _) => return Err(VerifyError::Header("jwk")),
+            _ => None,
+        };
         let token = Self {
             algorithm: algorithm.ok_or(VerifyError::Algorithm)?,
             kid: text("kid")?.map(str::to_owned),
+            jwk,
             claims: decode(payload)?,
             signed,
             signature,
@@ -191,6 +209,18 @@ impl<'t> Unverified<'t> {
         } else {
             Err(VerifyError::Signature)
         }
+    }
+
+    /// Checks the signature of a proof by the key that it carries, and names that key. What is proved is that whoever
+    /// made it has the key, and nothing about who that is (RFC 9449 §4.3).
+    pub fn verify_possession(self) -> Result<(Verified, Thumbprint), VerifyError> {
+        let jwk = self.jwk.as_ref().ok_or(VerifyError::Key)?;
+        if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
+            return Err(VerifyError::PrivateKey);
+        }
+        let key = VerificationKey::parse(jwk).ok_or(VerifyError::Key)?;
+        let thumbprint = Thumbprint::of(jwk).ok_or(VerifyError::Key)?;
+        Ok((self.verify(&key)?, thumbprint))
     }
 }
 

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     error::OAuthError, issuer::Issuer, pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet,
 };
-use crate::ids::{ClientId, ResourceId};
+use crate::{
+    ids::{ClientId, ResourceId},
+    jose::Thumbprint,
+};
 
 /// An authorization request that may be put before a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,9 @@ pub struct ValidatedRequest {
     pub login_hint: Option<String>,
     /// Whether another site's page sent the browser here, so that a person may not have meant to come.
     pub cross_site: bool,
+    /// The key that the code will be of use to alone (RFC 9449 §10).
+    #[serde(default)]
+    pub dpop_jkt: Option<Thumbprint>,
 }
 
 /// `prompt` (OpenID Connect Core §3.1.2.1), reduced to what it changes here.

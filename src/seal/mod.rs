@@ -148,9 +148,27 @@ impl Sealer {
         decrypt(data_key, nonce, ciphertext, &context.associated_data("data", ""))
     }
 
+    /// A key for a purpose other than sealing, derived from each configured key (RFC 5869): the first to make
+    /// something with, the rest to know again what was made with them.
+    pub fn derived(&self, purpose: &[u8]) -> (DerivedKey, Vec<DerivedKey>) {
+        let derive = |key| derive(key, purpose);
+        (derive(&self.first), self.rest.iter().map(derive).collect())
+    }
+
     fn keys(&self) -> impl Iterator<Item = &EncryptionKey> {
         std::iter::once(&self.first).chain(&self.rest)
     }
+}
+
+/// 256 secret bits for one purpose.
+pub type DerivedKey = Zeroizing<[u8; KEY]>;
+
+#[expect(clippy::expect_used, reason = "HKDF gives up to 255 times 32 bytes, and this asks for 32")]
+fn derive(key: &EncryptionKey, purpose: &[u8]) -> DerivedKey {
+    let mut derived = Zeroizing::new([0; KEY]);
+    let hkdf = Hkdf::<Sha256>::new(None, key.key.expose());
+    hkdf.expand(purpose, derived.as_mut()).expect("32 bytes are few enough");
+    derived
 }
 
 fn seal_with(key: &EncryptionKey, entropy: &Entropy, context: &SealContext<'_>, plaintext: &[u8]) -> Sealed {

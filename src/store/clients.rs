@@ -62,6 +62,9 @@ pub struct RegisteredMetadata {
     /// Which version of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_version: Option<String>,
+    /// Whether it has tokens bound to a key alone (RFC 9449 §5.2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_bound_access_tokens: bool,
 }
 
 /// The client of this id.

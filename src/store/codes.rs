@@ -7,6 +7,7 @@ use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
     ids::{ClientId, GrantId, IdentityId, ResourceId, SessionId, UserId},
+    jose::Thumbprint,
     oauth::{pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet},
     secret::TokenHash,
 };
@@ -53,6 +54,9 @@ pub struct Permission {
     pub acr: Option<String>,
     /// The authentication methods.
     pub amr: Vec<String>,
+    /// The key whose holder alone can use the code (RFC 9449 §10).
+    #[serde(default)]
+    pub jkt: Option<Thumbprint>,
 }
 
 /// Writes a new code.

@@ -159,6 +159,18 @@ pub async fn touch(tx: &mut Tx, id: &GrantId, now: Timestamp) -> Result<bool, St
     Ok(touched.is_some())
 }
 
+/// Binds the refresh tokens of a grant to a key. `false`: they are bound to another one.
+pub async fn bind(tx: &mut Tx, id: &GrantId, key: &Thumbprint) -> Result<bool, StoreError> {
+    let bound: Option<(GrantId,)> = on!(tx, |executor| sqlx::query_as(
+        "UPDATE grants SET jkt = $2 WHERE id = $1 AND (jkt IS NULL OR jkt = $2) RETURNING id"
+    )
+    .bind(id)
+    .bind(key)
+    .fetch_optional(executor)
+    .await)?;
+    Ok(bound.is_some())
+}
+
 /// Ends one grant. `false`: it had ended before.
 pub async fn revoke(tx: &mut Tx, id: &GrantId, now: Timestamp) -> Result<bool, StoreError> {
     let revoked: Option<(GrantId,)> = on!(tx, |executor| sqlx::query_as(

@@ -12,6 +12,8 @@ pub enum OneTimeKind {
     IdJag,
     /// A workload's own assertion (RFC 7523 §2.1).
     Workload,
+    /// What a request proves possession of a key with (RFC 9449 §11.1); its issuer is the key.
+    DpopProof,
 }
 
 impl OneTimeKind {
@@ -20,6 +22,7 @@ impl OneTimeKind {
             Self::ClientAssertion => "client_assertion",
             Self::IdJag => "id_jag",
             Self::Workload => "workload",
+            Self::DpopProof => "dpop_proof",
         }
     }
 }

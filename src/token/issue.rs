@@ -59,11 +59,7 @@ pub struct Delegation {
 
 /// What is recorded of a token request that concerns a grant.
 pub fn event(kind: Kind, request: &TokenRequest, grant: &Grant, resource: &Resource) -> Event {
-    Event::new(kind, &request.origin.recorded)
-        .user(&grant.user_id)
-        .client(&grant.client_id)
-        .resource(&resource.uri)
-        .grant(&grant.id)
+    request.event(kind).user(&grant.user_id).resource(&resource.uri).grant(&grant.id)
 }
 
 /// A successful answer (RFC 6749 §5.1). `scope` is always stated.

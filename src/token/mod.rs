@@ -1,8 +1,10 @@
 //! The token endpoint (OAuth 2.1 §3.2). The pipeline owns the steps that every grant shares, in their order: the
-//! parameters are parsed, the client proves itself, the grant is one that we serve and the client may use. A grant
-//! then verifies its own credential and consumes it in one transaction with what it records; the pipeline signs.
+//! parameters are parsed, the client proves itself and, where its tokens are bound to one, a key (RFC 9449), the grant is
+//! one that we serve and the client may use. A grant then verifies its own credential and consumes it in one transaction
+//! with what it records; the pipeline signs.
 
 pub mod actor;
+pub mod dpop;
 pub mod grants;
 pub mod issue;
 pub mod standing;
@@ -21,6 +23,8 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     clients::authenticate::{Authenticated, authenticate},
+    config::resource::Resource,
+    dpop::Proof,
     jose::Thumbprint,
     oauth::{error::ErrorCode, grant_type::GrantType, params::Params},
     store::{Tx, replays},
@@ -44,20 +48,58 @@ pub struct TokenRequest {
     pub params: Params,
     /// Where the request came from.
     pub origin: Origin,
-    /// The key whose possession was proved with the request (RFC 9449 §5): what is issued is bound to it.
-    pub bound_to: Option<Thumbprint>,
+    /// The proof of the key that what is issued is bound to.
+    pub proof: Option<Proof>,
 }
 
 impl TokenRequest {
-    /// Begins the transaction in which a grant takes effect, and spends in it what the client proved itself with, where
-    /// that counts once. A grant that issues anything begins here.
-    pub async fn begin(&self, app: &App) -> Result<Tx, ApiError> {
+    /// The key whose possession was proved with the request (RFC 9449 §5): what is issued is bound to it.
+    pub fn bound_to(&self) -> Option<&Thumbprint> {
+        self.proof.as_ref().map(Proof::key)
+    }
+
+    /// Whether it was possession of this key that was proved.
+    pub fn proves(&self, key: &Thumbprint) -> bool {
+        self.bound_to().is_some_and(|proved| proved.is(key))
+    }
+
+    /// What is recorded in the course of this request: its client, and the key that it proved.
+    pub fn event(&self, kind: Kind) -> Event {
+        let event = Event::new(kind, &self.origin.recorded).client(&self.client.client().id);
+        match self.bound_to() {
+            Some(key) => event.detail("jkt", key.as_str()),
+            None => event,
+        }
+    }
+
+    /// Begins the transaction in which a grant takes effect and a token for `resource` is issued. A grant that issues
+    /// one begins here.
+    pub async fn begin(&self, app: &App, resource: &Resource) -> Result<Tx, ApiError> {
+        if resource.dpop_required && self.proof.is_none() {
+            let reason = format!(
+                "resource {} takes tokens bound to a key alone, and there is no DPoP proof",
+                resource.id
+            );
+            return Err(dpop::refused(reason));
+        }
+        self.spend(app).await
+    }
+
+    /// Begins the transaction of whatever comes of the request, and spends in it what counts once: what the client
+    /// proved itself with, and the proof of a key. Whoever can repeat a request but not make one changes nothing.
+    pub async fn spend(&self, app: &App) -> Result<Tx, ApiError> {
+        let now = app.clock.now();
         let mut tx = app.db.begin().await?;
         if let Some(one_time) = self.client.one_time()
-            && !replays::spend(&mut tx, one_time, app.clock.now()).await?
+            && !replays::spend(&mut tx, one_time, now).await?
         {
             let reason = format!("client assertion of {}: it was used before", one_time.issuer);
             return Err(ApiError::invalid_client(false, reason));
+        }
+        if let Some(proof) = &self.proof
+            && !replays::spend(&mut tx, &proof.one_time(), now).await?
+        {
+            return Err(dpop::refused("DPoP proof: it was used before"));
         }
         Ok(tx)
     }
@@ -76,24 +118,34 @@ async fn token(
     headers: HeaderMap,
     form: Result<ApiForm, ApiError>,
 ) -> Response {
-    let (client, params) = match prove(&app, &origin, &headers, form).await {
+    let mut response = respond(&app, origin, &headers, form).await;
+    response.headers_mut().extend(dpop::nonce_header(&app));
+    response
+}
+
+async fn respond(
+    app: &Arc<App>,
+    origin: Origin,
+    headers: &HeaderMap,
+    form: Result<ApiForm, ApiError>,
+) -> Response {
+    let refused = Event::new(Kind::TokenRefused, &origin.recorded);
+    let (client, params) = match prove(app, &origin, headers, form).await {
         Ok(proven) => proven,
-        Err(error) => {
-            let event = Event::new(Kind::TokenRefused, &origin.recorded);
-            return app.refuse(&origin, event, error).await.into_response();
-        }
+        Err(error) => return app.refuse(&origin, refused, error).await.into_response(),
     };
-    let request = TokenRequest { client, params, origin, bound_to: None };
-    match answer(&app, &request).await {
+    let mut refused = refused.client(&client.client().id);
+    if let Some(grant) = params.get("grant_type").and_then(GrantType::parse) {
+        refused = refused.detail("grant_type", grant.as_str());
+    }
+    let endpoint = app.config.server.issuer.url("/oauth/token");
+    let answered = match dpop::prove(app, headers, &endpoint, client.client()) {
+        Ok(proof) => answer(app, &TokenRequest { client, params, origin: origin.clone(), proof }).await,
+        Err(error) => Err(error),
+    };
+    match answered {
         Ok(response) => response,
-        Err(error) => {
-            let client = &request.client.client().id;
-            let mut event = Event::new(Kind::TokenRefused, &request.origin.recorded).client(client);
-            if let Some(grant) = request.params.get("grant_type").and_then(GrantType::parse) {
-                event = event.detail("grant_type", grant.as_str());
-            }
-            app.refuse(&request.origin, event, error).await.into_response()
-        }
+        Err(error) => app.refuse(&origin, refused, error).await.into_response(),
     }
 }
 

@@ -36,7 +36,7 @@ const AROUND: [(&str, &str); 5] = [
 ];
 
 /// The sections that may stand alone.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "server",
     "database",
     "encryption",
@@ -44,6 +44,7 @@ const SECTIONS: [&str; 9] = [
     "resources",
     "clients",
     "registration",
+    "dpop",
     "lifetimes",
     "presets",
 ];

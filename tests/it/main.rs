@@ -19,6 +19,8 @@ mod client_authentication;
 mod consent;
 mod docs;
 mod documents;
+mod dpop;
+mod dpop_binding;
 mod exchange;
 mod machine;
 mod metadata;

@@ -45,6 +45,8 @@ pub struct DeclaredClient {
     pub exchange: Option<Exchange>,
     /// The resource that is meant when it names none.
     pub default_resource: Option<ResourceId>,
+    /// Whether it has tokens bound to a key alone (RFC 9449 §5.2).
+    pub dpop_bound: bool,
 }
 
 /// What ids begin with that Chancery gives itself, so that a declared client cannot be taken for one of them.
@@ -86,6 +88,7 @@ impl DeclaredClient {
         let exchange = Exchange::read(section, serves.as_ref(), names);
         let default_resource = section.optional("default_resource", resource());
         let resources = section.section("resources", |section| own_resources(section, names, known));
+        let dpop_bound = section.flag("dpop_bound_access_tokens").unwrap_or(false);
 
         let has_code = grant_types.contains(&GrantType::AuthorizationCode);
         if has_code && !has_redirects {
@@ -122,7 +125,18 @@ impl DeclaredClient {
         if !has_redirects && !section.has("serves") && grant_types.is_empty() {
             section.problem_here("can do nothing: it needs redirect_uris to sign people in, or serves");
         }
-        Self { id, name, proof, redirect_uris, grant_types, resources, serves, exchange, default_resource }
+        Self {
+            id,
+            name,
+            proof,
+            redirect_uris,
+            grant_types,
+            resources,
+            serves,
+            exchange,
+            default_resource,
+            dpop_bound,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, slice, sync::Arc};
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -16,8 +16,9 @@ use serde_json::Value;
 
 use super::{
     notes,
-    token::{Caller, Rejected, Verifier},
+    token::{Caller, Presented, Rejected, Scheme, Verifier},
 };
+use crate::dpop::PROOF_ALGS;
 
 /// The largest message: a note of a thousand characters and room around it.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -31,9 +32,9 @@ pub(super) struct Guard {
 
 enum Refusal {
     NoToken,
-    Token(Rejected),
+    Token(Scheme, Rejected),
     /// The scopes that would do: those of the token and those of the call.
-    Scope(String),
+    Scope(Scheme, String),
     /// The body is too long or no JSON; the status says which.
     Message(StatusCode),
 }
@@ -52,8 +53,10 @@ impl Guard {
         // Read before anything is refused: an answer to half a request costs the client its connection, and clients
         // send their first request without a token.
         let bytes = to_bytes(body, MAX_MESSAGE_BYTES).await;
-        let token = bearer(&parts.headers).ok_or(Refusal::NoToken)?;
-        let caller = self.verifier.verify(token).await.map_err(Refusal::Token)?;
+        let presented = presented(&parts).ok_or(Refusal::NoToken)?;
+        let scheme = presented.scheme;
+        let caller =
+            self.verifier.verify(&presented).await.map_err(|rejected| Refusal::Token(scheme, rejected))?;
         let bytes = bytes.map_err(|_| Refusal::Message(StatusCode::PAYLOAD_TOO_LARGE))?;
         let mut body = Body::empty();
         if parts.method == Method::POST {
@@ -61,7 +64,7 @@ impl Guard {
                 serde_json::from_slice(&bytes).map_err(|_| Refusal::Message(StatusCode::BAD_REQUEST))?;
             let needed = scopes_needed(&message);
             if !needed.iter().all(|scope| caller.scopes.contains(*scope)) {
-                return Err(Refusal::Scope(union(&caller, &needed)));
+                return Err(Refusal::Scope(scheme, union(&caller, &needed)));
             }
             // What was judged is what runs: the parsed message goes on, not the bytes, which another parser could
             // read differently (a `method` given twice).
@@ -80,14 +83,14 @@ impl Guard {
                 (StatusCode::UNAUTHORIZED, None, "this server needs an access token".to_owned(), notes::READ)
             }
             // A client that read 401 here would throw a good token away.
-            Refusal::Token(rejected) if rejected.is_an_outage() => {
+            Refusal::Token(_, rejected) if rejected.is_an_outage() => {
                 tracing::warn!(error = rejected as &dyn std::error::Error, "no token can be verified");
                 return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response();
             }
-            Refusal::Token(rejected) => {
-                (StatusCode::UNAUTHORIZED, Some("invalid_token"), rejected.to_string(), notes::READ)
+            Refusal::Token(_, rejected) => {
+                (StatusCode::UNAUTHORIZED, Some(rejected.code()), rejected.to_string(), notes::READ)
             }
-            Refusal::Scope(scopes) => {
+            Refusal::Scope(_, scopes) => {
                 let text = "the token lacks a scope that this tool needs".to_owned();
                 (StatusCode::FORBIDDEN, Some("insufficient_scope"), text, scopes.as_str())
             }
@@ -96,17 +99,26 @@ impl Guard {
         let error_parameters = error
             .map(|error| format!(r#"error="{error}", error_description="{text}", "#))
             .unwrap_or_default();
+        // In the scheme that the client spoke; with DPoP, what a proof may be signed with (RFC 9449 §7.1).
+        let scheme = match refusal {
+            Refusal::Token(Scheme::Dpop, _) | Refusal::Scope(Scheme::Dpop, _) => {
+                format!(r#"DPoP algs="{}", "#, PROOF_ALGS.map(|(name, _)| name).join(" "))
+            }
+            _ => "Bearer ".to_owned(),
+        };
         let challenge =
-            format!(r#"Bearer {error_parameters}resource_metadata="{metadata}", scope="{scopes}""#);
+            format!(r#"{scheme}{error_parameters}resource_metadata="{metadata}", scope="{scopes}""#);
         let challenge = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
         (status, [(header::WWW_AUTHENTICATE, challenge)], format!("{text}\n")).into_response()
     }
 }
 
 /// The token of the `Authorization` header; never one from the URL (RFC 6750 §2.3).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
+fn presented(parts: &Parts) -> Option<Presented<'_>> {
+    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let schemes = [("Bearer", Scheme::Bearer), ("DPoP", Scheme::Dpop)];
+    let (_, scheme) = schemes.into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name))?;
+    Some(Presented { scheme, token: token.trim(), method: &parts.method, headers: &parts.headers })
 }
 
 /// The scopes of all tools that a JSON-RPC message calls; the message may be a batch (MCP 2025-03-26).

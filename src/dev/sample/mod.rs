@@ -27,7 +27,7 @@ use url::{Host, Url};
 
 pub use self::notes::{READ, WRITE};
 use self::{guard::Guard, notes::Notes, token::Verifier};
-use crate::{clock::Clock, oauth::issuer::Issuer};
+use crate::{clock::Clock, dpop::PROOF_ALGS, oauth::issuer::Issuer};
 
 /// Where the MCP endpoint lies on the server's origin.
 const PATH: &str = "/mcp";
@@ -80,6 +80,7 @@ fn router(guard: Arc<Guard>, shutdown: &CancellationToken) -> Router {
         "authorization_servers": [guard.verifier.issuer],
         "scopes_supported": [READ, WRITE],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
     }));
     let open_to_all = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]).allow_headers(Any);
     let metadata = Router::new()

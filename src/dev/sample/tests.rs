@@ -1,3 +1,5 @@
+mod bound;
+
 use std::{
     sync::{Mutex, atomic::AtomicUsize, atomic::Ordering},
     time::Duration,
@@ -109,12 +111,21 @@ impl Sample {
     }
 
     async fn post(&self, token: Option<&str>, message: impl Into<Body>) -> Response {
+        let authorization = token.map(|token| (header::AUTHORIZATION, format!("Bearer {token}")));
+        self.post_with(authorization, message).await
+    }
+
+    async fn post_with(
+        &self,
+        headers: impl IntoIterator<Item = (header::HeaderName, String)>,
+        message: impl Into<Body>,
+    ) -> Response {
         let mut request = Request::post(PATH)
             .header(header::HOST, "127.0.0.1:9020")
             .header(header::ACCEPT, "application/json, text/event-stream")
             .header(header::CONTENT_TYPE, "application/json");
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         self.send(request.body(message.into()).unwrap()).await
     }

@@ -53,6 +53,7 @@ fn resource() -> impl Strategy<Value = Resource> {
         allow,
         token_claims: Vec::new(),
         access_token: None,
+        dpop_required: false,
         host_metadata: false,
     })
 }

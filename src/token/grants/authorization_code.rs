@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::Kind,
     config::resource::Resource,
     ids::{GrantId, TokenId},
     oauth::{error::ErrorCode, grant_type::GrantType, pkce, resource::ResourceUri},
@@ -39,6 +39,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     let (standing, scope) =
         standing::confirm(app, user, &code.client_id, resource, &permission.scope).await?;
 
+    let client = request.client.client();
     let expires_at = now.plus(app.config.lifetimes.refresh_absolute);
     let grant = Grant {
         id: GrantId::new(&app.clock, &app.entropy),
@@ -53,17 +54,16 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         auth_time: Some(permission.auth_time),
         acr: permission.acr.clone(),
         amr: Json(permission.amr.clone()),
-        jkt: None,
+        jkt: request.bound_to().filter(|_| client.is_public()).cloned(),
         created_at: now,
         last_used_at: now,
         expires_at,
         revoked_at: None,
     };
-    let refresh_token =
-        request.client.client().may_use(GrantType::RefreshToken).then(|| RefreshToken::new(&app.entropy));
+    let refresh_token = client.may_use(GrantType::RefreshToken).then(|| RefreshToken::new(&app.entropy));
     let token_id = TokenId::new(&app.clock, &app.entropy);
 
-    let mut tx = request.begin(app).await?;
+    let mut tx = request.begin(app, resource).await?;
     if !codes::consume(&mut tx, &code.hash, &grant.id, now).await? {
         lose(app, tx).await?;
         return Err(replayed(app, request, &code).await);
@@ -86,7 +86,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         person,
         resource,
         scope,
-        bound_to: request.bound_to.clone(),
+        bound_to: request.bound_to().cloned(),
         refresh_token,
         delegation: None,
         token_id,
@@ -117,6 +117,9 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<(Code, &'a R
     }
     if !permission.challenge.is_met_by(verifier) {
         return Err(dead("code_verifier does not match"));
+    }
+    if permission.jkt.as_ref().is_some_and(|key| !request.proves(key)) {
+        return Err(dead("the code is bound to a key that the request does not prove"));
     }
     let resource = app
         .config
@@ -150,12 +153,9 @@ async fn end_what_came_of(app: &App, request: &TokenRequest, code: &Code) -> Res
     let Some(Code { grant_id: Some(grant), .. }) = codes::find(&app.db, &code.hash).await? else {
         return Ok(());
     };
-    let mut tx = app.db.begin().await?;
+    let mut tx = request.spend(app).await?;
     if grants::revoke(&mut tx, &grant, app.clock.now()).await? {
-        let event = Event::new(Kind::CodeReused, &request.origin.recorded)
-            .user(&code.user_id)
-            .client(&code.client_id)
-            .grant(&grant);
+        let event = request.event(Kind::CodeReused).user(&code.user_id).grant(&grant);
         app.record(&mut tx, &event).await?;
     }
     tx.commit().await?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     app::App,
-    audit::{About, Event, Kind},
+    audit::{About, Kind},
     authorize::request::{resource_of, resource_scopes},
     config::resource::Resource,
     ids::TokenId,
@@ -25,13 +25,13 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     let scope = granted(request, resource)?;
     let now = app.clock.now();
     let token_id = TokenId::new(&app.clock, &app.entropy);
-    let event = Event::new(Kind::TokenIssued, &request.origin.recorded)
-        .client(&client.id)
+    let event = request
+        .event(Kind::TokenIssued)
         .resource(&resource.uri)
         .scope(&scope)
         .detail("jti", &token_id)
         .detail("client_name", &client.name);
-    let mut tx = request.begin(app).await?;
+    let mut tx = request.begin(app, resource).await?;
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
     tracing::info!(client = %client.id, name = %client.name, resource = %resource.id, %scope, "token for the client itself");
@@ -40,7 +40,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         person: None,
         resource,
         scope,
-        bound_to: request.bound_to.clone(),
+        bound_to: request.bound_to().cloned(),
         refresh_token: None,
         delegation: None,
         token_id,

@@ -65,7 +65,7 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     let (standing, scope) = standing::confirm(app, user, &grant.client_id, resource, &asked).await?;
 
     let token_id = TokenId::new(&app.clock, &app.entropy);
-    let mut tx = request.begin(app).await?;
+    let mut tx = request.begin(app, resource).await?;
     let successor = if let Some(successor) = retried {
         successor
     } else {
@@ -82,6 +82,13 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     if !grants::touch(&mut tx, &grant.id, now).await? {
         return Err(dead("the grant ended meanwhile"));
     }
+    // The refresh token of a public client that proves a key is bound to it (RFC 9449 §5), at the latest now.
+    if grant.jkt.is_none()
+        && let Some(key) = request.bound_to().filter(|_| request.client.client().is_public())
+        && !grants::bind(&mut tx, &grant.id, key).await?
+    {
+        return Err(dead("the token was bound to another key meanwhile"));
+    }
     crate::store::clients::touch(&mut tx, &grant.client_id, now).await?;
     let event =
         issue::event(Kind::TokenRefreshed, request, &grant, resource).scope(&scope).detail("jti", &token_id);
@@ -89,7 +96,7 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     tx.commit().await?;
     let client = grant.client_id.clone();
     let person = Some(Person { grant, standing });
-    let bound_to = request.bound_to.clone();
+    let bound_to = request.bound_to().cloned();
     let refresh_token = Some(successor);
     let delegation = None;
     Ok(Some(Issuance { client, person, resource, scope, bound_to, refresh_token, delegation, token_id, now }))
@@ -106,6 +113,9 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>
     let dead = |reason| dead(reason).with_about(about());
     if grant.client_id != request.client.client().id {
         return Err(dead("the token was issued to another client"));
+    }
+    if grant.jkt.as_ref().is_some_and(|key| !request.proves(key)) {
+        return Err(dead("the token is bound to a key that the request does not prove"));
     }
     if grant.revoked_at.is_some() {
         return Err(dead("the grant was ended"));
@@ -177,16 +187,16 @@ fn successor_of(token: &RefreshToken, salt: &[u8]) -> Result<RefreshToken, ApiEr
 /// A used token came back: its family ends (OAuth 2.1 §4.3.1).
 async fn reused(app: &App, request: &TokenRequest, verified: &Verified<'_>, now: Timestamp) -> ApiError {
     let ended = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = request.spend(app).await?;
         if grants::revoke(&mut tx, &verified.grant.id, now).await? {
             let event = issue::event(Kind::RefreshReused, request, &verified.grant, verified.resource);
             app.record(&mut tx, &event).await?;
         }
-        tx.commit().await
+        Ok(tx.commit().await?)
     };
     match ended.await {
         Ok(()) => dead("a used refresh token came back: the family was ended"),
-        Err(fault) => ApiError::from(fault),
+        Err(error) => error,
     }
 }
 

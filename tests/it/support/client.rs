@@ -141,9 +141,13 @@ impl Client {
 
     /// Refreshes.
     pub(crate) async fn refresh(&self, server: &Server, refresh_token: &str) -> Tokens {
-        let parameters =
-            [("grant_type", "refresh_token"), ("client_id", &self.id), ("refresh_token", refresh_token)];
-        post(server, &parameters.map(|(name, value)| (name, value.to_owned()))).await
+        post(server, &self.refresh_parameters(refresh_token)).await
+    }
+
+    /// The parameters of a refresh.
+    pub(crate) fn refresh_parameters(&self, refresh_token: &str) -> [(&'static str, String); 3] {
+        [("grant_type", "refresh_token"), ("client_id", &self.id), ("refresh_token", refresh_token)]
+            .map(|(name, value)| (name, value.to_owned()))
     }
 
     /// Everything up to the first tokens.

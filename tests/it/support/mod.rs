@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod dpop;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod upstream;
@@ -10,6 +11,7 @@ use std::sync::LazyLock;
 
 pub(crate) use browser::Browser;
 pub(crate) use client::{Client, Tokens};
+pub(crate) use dpop::DpopKey;
 pub(crate) use server::Server;
 pub(crate) use setup::{On, PLAIN, Setup};
 pub(crate) use upstream::Upstream;

@@ -174,6 +174,12 @@ impl Server {
         on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
     }
 
+    /// The particulars in the rows of this event, in order.
+    pub(crate) async fn details(&self, event: &str) -> Vec<serde_json::Value> {
+        let all = self.on_record(event, "details").await;
+        all.iter().map(|details| serde_json::from_str(details).unwrap()).collect()
+    }
+
     /// How often an event of this name is in the record.
     pub(crate) async fn recorded(&self, event: &str) -> i64 {
         let query = "SELECT count(*) FROM audit WHERE event = $1";

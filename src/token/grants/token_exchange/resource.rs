@@ -63,7 +63,6 @@ pub(super) async fn exchange<'a>(
     let token_id = TokenId::new(&app.clock, &app.entropy);
     let chain: Vec<_> = actor.chain().map(ClientId::as_str).collect();
     let event = issue::event(Kind::TokenExchanged, request, &subject.grant, target)
-        .client(&client.id)
         .scope(&scope)
         .detail("jti", &token_id)
         .detail("actors", chain.join(" "))
@@ -71,7 +70,7 @@ pub(super) async fn exchange<'a>(
         .detail("subject_client", &subject.client)
         .detail("subject_resource", &own.uri)
         .detail("subject_scope", &subject.held);
-    let mut tx = request.begin(app).await?;
+    let mut tx = request.begin(app, target).await?;
     if !grants::touch(&mut tx, &subject.grant.id, now).await? {
         return Err(subject::unusable("its grant ended meanwhile"));
     }
@@ -82,7 +81,7 @@ pub(super) async fn exchange<'a>(
         person: Some(Person { grant: subject.grant, standing: subject.standing }),
         resource: target,
         scope,
-        bound_to: request.bound_to.clone(),
+        bound_to: request.bound_to().cloned(),
         refresh_token: None,
         delegation: Some(Delegation { actor, not_after: subject.expires_at }),
         token_id,
