@@ -22,6 +22,7 @@ mod documents;
 mod dpop;
 mod dpop_binding;
 mod exchange;
+mod identity;
 mod machine;
 mod metadata;
 mod outage;

@@ -146,7 +146,18 @@ impl Upstream {
         browser: &Browser,
         change: impl FnOnce(&mut Value),
     ) -> Page {
-        let away = self.receives(server, browser, "/login/acme").await;
+        self.sign_in_as("acme", server, browser, change).await
+    }
+
+    /// The same where the server knows this provider by that id.
+    pub(crate) async fn sign_in_as(
+        &self,
+        id: &str,
+        server: &Server,
+        browser: &Browser,
+        change: impl FnOnce(&mut Value),
+    ) -> Page {
+        let away = self.receives(server, browser, &format!("/login/{id}")).await;
         let mut claims = self.claims(&away);
         change(&mut claims);
         self.issues(&claims);
