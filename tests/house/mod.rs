@@ -28,6 +28,9 @@ pub(crate) const DECLARED: &str = "code-agent";
 /// The client that is the sample server: where there is another server, it may read notes there.
 pub(crate) const SAMPLE_SERVER: &str = "sample-server";
 pub(crate) const SAMPLE_SECRET: &str = "a secret of the sample: 100% (unlikely) + guessed";
+/// A program that works for itself.
+pub(crate) const PROGRAM: &str = "nightly-report";
+pub(crate) const PROGRAM_SECRET: &str = "what-the-nightly-report-proves-itself-with";
 /// Our `client_id` at the upstream provider.
 const AT_UPSTREAM: &str = "chancery";
 const UPSTREAM_SECRET: &str = "a secret between the broker and its upstream";
@@ -184,6 +187,11 @@ fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &P
     }
     let mut clients =
         json!({ DECLARED: { "name": "Code agent", "redirect_uris": ["http://127.0.0.1/callback"] } });
+    clients[PROGRAM] = json!({
+        "secret": PROGRAM_SECRET,
+        "grant_types": ["client_credentials"],
+        "resources": { "sample": ["notes:read"] },
+    });
     if !plan.resources.is_empty() {
         clients[SAMPLE_SERVER] = json!({
             "secret": SAMPLE_SECRET,

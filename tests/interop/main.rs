@@ -11,6 +11,7 @@
 #[path = "../house/mod.rs"]
 mod house;
 
+mod bound;
 mod dev;
 mod upstream;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chancery::jose::{Signer, signer::SigningAlgorithm};
 use jsonwebtoken::Algorithm;
 use reqwest::Method;
 use rstest::rstest;
@@ -310,6 +311,42 @@ async fn a_proof_without_a_nonce_is_told_the_nonce() {
         post_with(&server, &client.exchange_parameters(&code), &[&key.sign(&key.header(), &claims)]).await;
     assert_eq!(tokens.status, 200, "neither code nor jti were spent: {}", tokens.body);
     assert!(tokens.headers.contains_key("dpop-nonce"), "for the next proof");
+}
+
+/// A client that signs is told the nonce, too, and its assertion is still good.
+#[tokio::test]
+async fn the_challenge_costs_no_assertion() {
+    let pkcs8 = SigningAlgorithm::Es256.generate().unwrap();
+    let signer = Signer::from_pkcs8(SigningAlgorithm::Es256, &pkcs8).unwrap();
+    let jwks = json!({ "keys": [signer.public_jwk()] }).to_string();
+    let sections = with_nightly().replace(&format!("secret: {SECRET}"), &format!("jwks: '{jwks}'"));
+    let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
+    let key = DpopKey::new();
+    let now = server.app.clock.now().as_secs();
+    let assertion = json!({
+        "iss": "nightly", "sub": "nightly", "aud": server.issuer, "iat": now, "exp": now + 300,
+    });
+    let form = |jti: &str| {
+        let mut assertion = assertion.clone();
+        assertion["jti"] = json!(jti);
+        [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &signer.sign("JWT", &assertion).unwrap()),
+            ("resource", "https://mcp.acme.example/tickets"),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+    };
+    let mut without = claims(&server);
+    without.as_object_mut().unwrap().remove("nonce");
+    let challenge = post_with(&server, &form("1"), &[&key.sign(&key.header(), &without)]).await;
+    assert_eq!(challenge.error(), "use_dpop_nonce");
+    let proof = key.proof(&server);
+    assert_eq!(post_with(&server, &form("1"), &[&proof]).await.status, 200);
+    is_refused(&post_with(&server, &form("2"), &[&proof]).await);
+    let tokens = post_with(&server, &form("2"), &[&key.proof(&server)]).await;
+    assert_eq!(tokens.status, 200, "nor does a proof that was used: {}", tokens.body);
+    assert_eq!(post_with(&server, &form("1"), &[&key.proof(&server)]).await.error(), "invalid_client");
 }
 
 #[tokio::test]

@@ -193,6 +193,41 @@ async fn a_confidential_client_may_change_its_key(#[values(On::Sqlite, On::Postg
     is_bearer(&post(&server, &refresh(second.refresh())).await);
 }
 
+/// What a server gets for a person's token is bound to the server's own key; the person's client's it cannot prove.
+#[rstest]
+#[tokio::test]
+async fn an_exchanged_token_is_bound_to_the_servers_key(
+    #[values("", "dpop: required")] wiki: &str,
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let server = "clients:\n  tickets-server:\n    secret: correct-horse-battery-staple-+%-0123456789\n    \
+                  serves: tickets\n    exchange: { wiki: { \"tickets:read\": [\"wiki:read\"] } }\n";
+    let setup = Setup::on(on).replacing("clients:\n", server);
+    let setup = setup.replacing("    name: Wiki\n", &format!("    name: Wiki\n    {wiki}\n"));
+    let Some(server) = setup.start().await else { return };
+    let (client, clients, servers) = (Client::desk(), DpopKey::new(), DpopKey::new());
+    let code = client.authorize(&server, &Browser::new(), "ada").await;
+    let subject = clients.exchange(&server, &client, &code).await;
+    let exchange = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", "tickets-server"),
+        ("client_secret", BACKEND_SECRET),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("subject_token", subject.access()),
+        ("resource", "https://mcp.acme.example/wiki"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    let plain = post(&server, &exchange).await;
+    if wiki.is_empty() {
+        is_bearer(&plain);
+    } else {
+        assert_eq!(plain.error(), "invalid_dpop_proof", "{}", plain.body);
+    }
+    is_bound(&post_with(&server, &exchange, &[&servers.proof(&server)]).await, &servers);
+    let recorded = server.details("token.exchanged").await;
+    assert!(recorded.iter().any(|row| row["jkt"] == servers.thumbprint()), "{recorded:?}");
+}
+
 /// RFC 9449 §10.
 #[rstest]
 #[case::public(Client::desk(), "")]

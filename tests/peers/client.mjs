@@ -63,8 +63,8 @@ class Host {
 let step;
 const report = (facts = {}) => console.log(JSON.stringify({ step, ...facts }));
 
-export async function journey({ Client, Transport, isUnauthorized, reauthorize }) {
-  const host = new Host();
+export async function journey({ Client, Transport, isUnauthorized, reauthorize, abilities = {} }) {
+  const host = Object.assign(new Host(), abilities);
   let transport;
   const connect = async () => {
     transport = new Transport(new URL(server), { authProvider: host });
@@ -116,7 +116,7 @@ export async function journey({ Client, Transport, isUnauthorized, reauthorize }
 
   await client.close();
   step = 'done';
-  report({ access_token: host.saved.access_token });
+  report({ access_token: host.saved.access_token, token_type: host.saved.token_type });
 }
 
 process.on('uncaughtException', (error) => {
