@@ -7,7 +7,7 @@ use crate::{
     authorize::{client_of, next},
     clients::Client,
     config::resource::Resource,
-    identity::session::BrowserSession,
+    identity::{entry, session::BrowserSession},
     ids::InteractionId,
     oauth::scope::ScopeSet,
     policy::{self, Asked, Decision},
@@ -64,6 +64,10 @@ pub(super) async fn decide(
 ) -> Result<Decision, PageError> {
     let account =
         identities::find_enabled(&app.db, &signed_in.identity_id).await?.ok_or_else(PageError::stale_link)?;
+    let provider = app.config.providers.get(&account.provider).ok_or_else(PageError::stale_link)?;
+    if let Some(reason) = entry::bar(provider, &account) {
+        return Ok(Decision::barred(reason));
+    }
     let subject = policy::Subject {
         provider: account.provider,
         organization: account.organization,

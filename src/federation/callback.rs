@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::{About, Event, Kind},
     clock::Timestamp,
     config::provider::{IssuerRule, Provider, ResponseIss},
     federation::discovery::Metadata,
@@ -103,6 +103,9 @@ async fn record(
     let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
     let event = match error {
         SignInError::Refused(Refusal::Disabled(user)) => event.user(user),
+        SignInError::Refused(Refusal::Entry(refusal)) => {
+            event.about(About::default().rules([format!("providers.{}.{refusal}", provider.id)]))
+        }
         _ => event,
     };
     Ok(app.record_refusal(origin, &event).await?)

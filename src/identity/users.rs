@@ -146,14 +146,14 @@ async fn recognise(
     account: Account,
     now: Timestamp,
 ) -> Result<Resolved, ResolveError> {
-    let Identity { id, user_id, .. } = account.identity;
+    let Identity { id, user_id, .. } = &account.identity;
     if account.disabled_at.is_some() {
-        return Err(Refusal::Disabled(user_id).into());
+        return Err(Refusal::Disabled(user_id.clone()).into());
     }
     if link::named(who).is_some_and(|named| named != user_id.as_str()) {
         return Err(Refusal::AudSub.into());
     }
-    users::relabel(tx, &user_id, (who.name.as_deref(), who.email.as_deref())).await?;
+    users::relabel(tx, user_id, (who.name.as_deref(), who.email.as_deref())).await?;
     let groups = (who.groups != Groups::Unsaid).then(|| who.groups.names());
     let said = Said {
         provider: &who.provider.id,
@@ -163,15 +163,21 @@ async fn recognise(
         email_verified: who.email_verified,
         name: who.name.as_deref(),
         groups: groups.as_deref(),
+        claims: &entry::kept(&who.completed(Some(&account.identity))),
     };
     let identity = match who.voucher {
-        Voucher::SignIn => identities::replace(tx, &id, said, now).await?,
-        Voucher::Assertion { .. } => identities::complete(tx, &id, said, now).await?,
+        Voucher::SignIn => identities::replace(tx, id, said, now).await?,
+        Voucher::Assertion { .. } => identities::complete(tx, id, said, now).await?,
     };
     Ok(Resolved { identity, found: Found::Known })
 }
 
-fn first_seen(who: &VerifiedIdentity<'_>, (id, user_id): (IdentityId, UserId), now: Timestamp) -> Identity {
+/// The account of somebody who came for the first time.
+pub(super) fn first_seen(
+    who: &VerifiedIdentity<'_>,
+    (id, user_id): (IdentityId, UserId),
+    now: Timestamp,
+) -> Identity {
     Identity {
         id,
         user_id,
@@ -184,6 +190,7 @@ fn first_seen(who: &VerifiedIdentity<'_>, (id, user_id): (IdentityId, UserId), n
         email_verified: who.email_verified == Some(true),
         name: who.name.clone(),
         groups: Json(who.groups.names()),
+        claims: Json(entry::kept(who)),
         created_at: now,
         last_seen_at: now,
     }

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use super::claims::Claims;
+use super::{claims::Claims, entry};
 use crate::{clock::Timestamp, config::provider::Provider, store::identities::Identity};
 
 /// The most groups that are kept of one person; directories that tell more (a forest of nested groups, an attack)
@@ -81,7 +81,27 @@ impl VerifiedIdentity<'_> {
         if whole.groups == Groups::Unsaid {
             whole.groups = Groups::of(known.groups.0.iter().cloned());
         }
+        entry::complete(&mut whole, &known.claims);
         Cow::Owned(whole)
+    }
+}
+
+impl<'p> VerifiedIdentity<'p> {
+    /// The person as her provider described her last, to ask again whether she may come in.
+    pub fn remembered(provider: &'p Provider, known: &Identity) -> Self {
+        Self {
+            provider,
+            issuer: known.issuer.clone(),
+            subject: known.subject.clone(),
+            email: known.email.clone(),
+            email_verified: Some(known.email_verified),
+            name: known.name.clone(),
+            groups: Groups::of(known.groups.0.iter().cloned()),
+            tenant: known.tenant.clone(),
+            authentication: Authentication::default(),
+            voucher: Voucher::SignIn,
+            claims: Claims { signed: known.claims.0.clone(), userinfo: None },
+        }
     }
 }
 

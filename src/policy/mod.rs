@@ -62,6 +62,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Nothing, for this reason.
+    pub fn barred(reason: Reason) -> Self {
+        Self { granted: ScopeSet::default(), refused: Vec::new(), barred: Some(reason) }
+    }
+
     /// Whether anything may be granted: nothing bars the resource, and at least one scope is left or the resource
     /// knows none.
     pub fn is_allowed(&self) -> bool {
@@ -153,7 +158,7 @@ impl<'a> Question<'a> {
             if rule.admits { ControlFlow::Continue(()) } else { ControlFlow::Break(rule.reason()) }
         };
         if let ControlFlow::Break(reason) = self.ask_of_resource(first_refusal) {
-            return Decision { granted: ScopeSet::default(), refused: Vec::new(), barred: Some(reason) };
+            return Decision::barred(reason);
         }
         let (mut granted, mut refused) = (Vec::new(), Vec::new());
         for scope in self.candidates().iter() {

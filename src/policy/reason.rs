@@ -18,6 +18,8 @@ pub struct Reason {
 pub enum ReasonKind {
     /// The resource declares no scope of this name.
     UnknownScope,
+    /// The entry rules of the user's provider no longer let her in.
+    Entry,
     /// The user's organization is not among those named.
     Organization,
     /// The user's provider is not among those named.
@@ -43,6 +45,7 @@ impl ReasonKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UnknownScope => "unknown_scope",
+            Self::Entry => "entry",
             Self::Organization => "organization",
             Self::Provider => "provider",
             Self::Group => "group",
@@ -59,6 +62,7 @@ impl ReasonKind {
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::UnknownScope => "this service does not offer it",
+            Self::Entry => "your account is no longer let in here",
             Self::Organization => "it is reserved for another organization",
             Self::Provider => "it is not open to people who sign in the way you did",
             Self::Group => "it is reserved for groups that you are not in",

@@ -6,6 +6,7 @@ use super::{Db, Engine, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
     ids::{IdentityId, ProviderId, UserId},
+    jose::json::Object,
 };
 
 /// What a provider said last about a person.
@@ -33,6 +34,8 @@ pub struct Identity {
     pub name: Option<String>,
     /// Her groups.
     pub groups: Json<Vec<String>>,
+    /// What it said of the claims that its entry rules read, by name.
+    pub claims: Json<Object>,
     /// When she first came by it.
     pub created_at: Timestamp,
     /// When she last came.
@@ -66,6 +69,8 @@ pub struct Said<'a> {
     pub name: Option<&'a str>,
     /// The groups.
     pub groups: Option<&'a [String]>,
+    /// What is known now of the claims that its entry rules read.
+    pub claims: &'a Object,
 }
 
 macro_rules! accounts {
@@ -103,8 +108,8 @@ pub async fn lock_address(tx: &mut Tx, address: &str) -> Result<Vec<Account>, St
 /// Adds an account. `false`: another transaction has just added it.
 pub async fn insert(tx: &mut Tx, identity: &Identity) -> Result<bool, StoreError> {
     const INSERT: &str = "INSERT INTO identities (id, user_id, provider, issuer, subject, organization, tenant, \
-                          email, email_verified, name, groups, created_at, last_seen_at) \
-                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                          email, email_verified, name, groups, claims, created_at, last_seen_at) \
+                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                           ON CONFLICT (issuer, subject) DO NOTHING";
     let inserted = on!(tx, |executor| {
         sqlx::query(INSERT)
@@ -119,6 +124,7 @@ pub async fn insert(tx: &mut Tx, identity: &Identity) -> Result<bool, StoreError
             .bind(identity.email_verified)
             .bind(&identity.name)
             .bind(&identity.groups)
+            .bind(&identity.claims)
             .bind(identity.created_at)
             .bind(identity.last_seen_at)
             .execute(executor)
@@ -136,7 +142,7 @@ pub async fn replace(
     now: Timestamp,
 ) -> Result<Identity, StoreError> {
     const UPDATE: &str = "UPDATE identities SET provider = $2, organization = $3, tenant = $4, email = $5, \
-                          email_verified = COALESCE($6, FALSE), name = $7, groups = $8, last_seen_at = $9 \
+                          email_verified = COALESCE($6, FALSE), name = $7, groups = $8, last_seen_at = $9, claims = $10 \
                           WHERE id = $1 RETURNING *";
     let said = Said { groups: said.groups.or(Some(&[])), ..said };
     update(tx, UPDATE, id, said, now).await
@@ -154,7 +160,7 @@ pub async fn complete(
                           email = COALESCE($5, email), \
                           email_verified = CASE WHEN $5 IS NULL THEN email_verified \
                           WHEN $6 IS NOT NULL THEN $6 WHEN email = $5 THEN email_verified ELSE FALSE END, \
-                          name = COALESCE($7, name), groups = COALESCE($8, groups), last_seen_at = $9 \
+                          name = COALESCE($7, name), groups = COALESCE($8, groups), last_seen_at = $9, claims = $10 \
                           WHERE id = $1 RETURNING *";
     update(tx, UPDATE, id, said, now).await
 }
@@ -177,6 +183,7 @@ async fn update(
             .bind(said.name)
             .bind(said.groups.map(Json))
             .bind(now)
+            .bind(Json(said.claims))
             .fetch_one(executor)
             .await
     })

@@ -5,6 +5,7 @@ use crate::{
     app::App,
     audit::About,
     config::resource::Resource,
+    identity::entry,
     ids::{ClientId, IdentityId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
     policy::{self, Asked, Subject},
@@ -21,7 +22,7 @@ pub struct Standing {
     pub email: Option<String>,
 }
 
-/// Looks the user up, asks the policy again and looks for her consent. Answers who she is and what of `scope` she may
+/// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she is and what of `scope` she may
 /// have and still allows.
 pub async fn confirm(
     app: &App,
@@ -40,8 +41,11 @@ pub async fn confirm(
         .await?
         .ok_or_else(|| gone(&about, format!("user {user} is disabled or gone")))?;
     let about = about.provider(&account.provider);
-    if !app.config.providers.contains_key(&account.provider) {
+    let Some(provider) = app.config.providers.get(&account.provider) else {
         return Err(gone(&about, format!("provider {} is no longer configured", account.provider)));
+    };
+    if let Some(reason) = entry::bar(provider, &account) {
+        return Err(gone(&about.rules([&reason]), format!("entry rules: {reason}")));
     }
     let subject =
         Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };

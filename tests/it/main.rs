@@ -33,5 +33,6 @@ mod refresh;
 mod registration;
 mod secrets;
 mod sign_in;
+mod standing;
 mod upstream_trouble;
 mod walk;

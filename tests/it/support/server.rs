@@ -41,6 +41,25 @@ pub(crate) struct Server {
     pub(super) _folder: tempfile::TempDir,
 }
 
+/// A line of the record.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Recorded {
+    pub(crate) user_id: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) provider: Option<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) scope: Option<String>,
+    details: Option<String>,
+}
+
+impl Recorded {
+    /// One of the further particulars.
+    pub(crate) fn detail(&self, name: &str) -> String {
+        let details: serde_json::Value = serde_json::from_str(self.details.as_deref().unwrap()).unwrap();
+        details[name].as_str().unwrap_or_default().to_owned()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
@@ -178,6 +197,13 @@ impl Server {
     pub(crate) async fn details(&self, event: &str) -> Vec<serde_json::Value> {
         let all = self.on_record(event, "details").await;
         all.iter().map(|details| serde_json::from_str(details).unwrap()).collect()
+    }
+
+    /// The latest line of the record of this event.
+    pub(crate) async fn last(&self, event: &str) -> Recorded {
+        let query = "SELECT user_id, client_id, provider, resource, scope, details FROM audit \
+                     WHERE event = $1 ORDER BY id DESC LIMIT 1";
+        on!(self, |connection| sqlx::query_as(query).bind(event).fetch_one(connection).await)
     }
 
     /// How often an event of this name is in the record.

@@ -156,3 +156,24 @@ impl Setup {
         Some(Server { app, clock, issuer, base, provider, database, stop, _folder: folder })
     }
 }
+
+impl Server {
+    /// Another instance on the same database, with a configuration of its own.
+    pub(crate) async fn twin_with(&self, config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = App::open(config, self.clock.clone(), Entropy::System, false).await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, router::router(Arc::clone(&app)), stop.clone()));
+        Self {
+            app,
+            clock: self.clock.clone(),
+            issuer: self.issuer.clone(),
+            base,
+            provider: self.provider.clone(),
+            database: self.database.clone(),
+            stop,
+            _folder: tempfile::tempdir().unwrap(),
+        }
+    }
+}
