@@ -41,10 +41,13 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct Plan {
     /// Our client's registration at the upstream, over the defaults.
     pub(crate) upstream_client: Value,
-    /// Our configuration of the upstream, over the defaults.
+    /// Our configuration of the upstream, over the defaults. One with another `preset` stands elsewhere, and none is
+    /// started here.
     pub(crate) provider: Value,
     /// Whether the upstream keeps the claims out of the ID token.
     pub(crate) userinfo_only: bool,
+    /// Our configuration of the sample, over the defaults.
+    pub(crate) sample: Value,
     /// Further MCP servers, beside the sample.
     pub(crate) resources: Vec<String>,
     /// A second provider in the configuration, so that there is something to choose.
@@ -61,6 +64,7 @@ impl Default for Plan {
             upstream_client: json!({}),
             provider: json!({}),
             userinfo_only: false,
+            sample: json!({}),
             resources: Vec::new(),
             chooser: false,
             database: "sqlite://chancery.db".into(),
@@ -72,7 +76,7 @@ impl Default for Plan {
 /// A broker with its upstream, and the sample MCP server that trusts it.
 pub(crate) struct House {
     pub(crate) issuer: String,
-    pub(crate) upstream: Peer,
+    pub(crate) upstream: Option<Peer>,
     /// The sample server's URL, which is its resource identifier.
     pub(crate) sample: String,
     broker: Child,
@@ -85,7 +89,9 @@ impl House {
     pub(crate) async fn build(plan: Plan) -> Self {
         let port = free_port();
         let issuer = format!("http://127.0.0.1:{port}");
-        let upstream = upstream(&issuer, &plan);
+        let elsewhere = plan.provider.get("preset").is_some();
+        let upstream = (!elsewhere).then(|| upstream(&issuer, &plan));
+        let at = upstream.as_ref().map(|upstream| upstream.said("issuer"));
         let stop = CancellationToken::new();
         let sample =
             SampleServer::bind(0, &Issuer::try_from(issuer.clone()).unwrap(), Clock::System).await.unwrap();
@@ -93,7 +99,7 @@ impl House {
         tokio::spawn(sample.serve(stop.clone()));
 
         let folder = tempfile::tempdir().unwrap();
-        let config = configuration(&issuer, port, upstream.said("issuer"), &resource, &plan);
+        let config = configuration(&issuer, port, at, &resource, &plan);
         std::fs::write(folder.path().join("config.yaml"), config.to_string()).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
@@ -157,11 +163,10 @@ fn upstream(issuer: &str, plan: &Plan) -> Peer {
 }
 
 /// The operator's file; JSON is YAML.
-fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &Plan) -> Value {
+fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, plan: &Plan) -> Value {
     let mut acme = json!({
         "preset": "oidc",
         "name": "Acme",
-        "issuer": upstream,
         "client_id": AT_UPSTREAM,
         "client_secret": UPSTREAM_SECRET,
         "organization": "acme",
@@ -169,6 +174,7 @@ fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &P
         "claims": { "groups": "groups" },
         "sign_in": { "email_domains": ["acme.test"] },
     });
+    merge(&mut acme, &json!({ "issuer": upstream }));
     merge(&mut acme, &plan.provider);
     let mut providers = json!({ "acme": acme.clone() });
     if plan.chooser {
@@ -182,6 +188,7 @@ fn configuration(issuer: &str, port: u16, upstream: &str, sample: &str, plan: &P
         "notes:write": { "description": "Write notes" },
     });
     let mut resources = json!({ "sample": { "uri": sample, "name": "Notes", "scopes": scopes } });
+    merge(&mut resources["sample"], &plan.sample);
     for (number, uri) in plan.resources.iter().enumerate() {
         resources[format!("server-{number}")] = json!({ "uri": uri, "name": "More notes", "scopes": scopes });
     }

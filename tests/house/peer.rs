@@ -31,6 +31,13 @@ pub(crate) fn python(script: &str) -> Command {
     command
 }
 
+/// Keycloak, which Java runs.
+pub(crate) fn keycloak() -> Command {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| install("keycloak"));
+    node("keycloak.mjs")
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

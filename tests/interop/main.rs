@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "a peer that does not play along ends the test"
@@ -13,6 +14,7 @@ mod house;
 
 mod bound;
 mod dev;
+mod keycloak;
 mod upstream;
 
 use rstest::rstest;

@@ -1,0 +1,16 @@
+//! Keycloak as the provider, for real: its login form, its groups and roles, its keys, its outages.
+
+#[path = "../../it/support/browser.rs"]
+#[expect(dead_code, reason = "shared with the stories, which need more of it")]
+mod browser;
+mod person;
+mod realm;
+mod sign_in;
+mod step_up;
+mod trouble;
+
+/// The browser's client, which leaves redirects to it.
+#[expect(clippy::disallowed_methods, reason = "bounds are for the product's own requests")]
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
