@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -66,9 +67,19 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The browser's cookie: `__Host-` wherever there is TLS, so that no neighbouring host or path can plant one.
+/// The browser's cookie. An issuer at the root has its host to itself: with TLS it is `__Host-`, so that no neighbour
+/// can plant one (RFC 6265bis §4.1.3). One with a path shares the host with others, even with one below it: the cookie
+/// has that path for its own and in its name.
 fn session_layer(app: &App) -> SessionManagerLayer<BrowserSessions> {
-    let secure = app.config.server.issuer.as_str().starts_with("https://");
+    let issuer = &app.config.server.issuer;
+    let secure = issuer.as_str().starts_with("https://");
+    let prefix = match (secure, issuer.path()) {
+        (false, _) => "",
+        (true, "") => "__Host-",
+        (true, _) => "__Secure-",
+    };
+    // What is left is letters, digits and underscores, and no two paths come to the same.
+    let path = utf8_percent_encode(issuer.path(), NON_ALPHANUMERIC).to_string().replace('%', "_");
     let store = BrowserSessions {
         db: app.db.clone(),
         clock: app.clock.clone(),
@@ -76,11 +87,11 @@ fn session_layer(app: &App) -> SessionManagerLayer<BrowserSessions> {
         signed_in: app.config.lifetimes.session_absolute,
     };
     SessionManagerLayer::new(store)
-        .with_name(if secure { "__Host-chancery" } else { "chancery" })
+        .with_name(format!("{prefix}chancery{path}"))
         .with_secure(secure)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
-        .with_path("/")
+        .with_path(if issuer.path().is_empty() { "/".to_owned() } else { issuer.path().to_owned() })
         .with_expiry(Expiry::OnSessionEnd)
 }
 

@@ -249,15 +249,28 @@ async fn whoever_is_shut_out_loses_session_codes_and_tokens(#[values(On::Sqlite,
 /// The cookie is not readable by scripts, not sent by other sites' forms, and with TLS not to be planted by anybody
 /// else (RFC 6265bis §4.1.3).
 #[rstest]
-#[case(None, "chancery", &["HttpOnly", "Path=/", "SameSite=Lax"])]
-#[case(Some("https://auth.acme.example"), "__Host-chancery", &["HttpOnly", "Path=/", "SameSite=Lax", "Secure"])]
+#[case("", None, "chancery", &["HttpOnly", "Path=/", "SameSite=Lax"])]
+#[case("/t1", None, "chancery_2Ft1", &["HttpOnly", "Path=/t1", "SameSite=Lax"])]
+#[case(
+    "",
+    Some("https://auth.acme.example"),
+    "__Host-chancery",
+    &["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]
+)]
+#[case(
+    "/t1/a_b",
+    Some("https://auth.acme.example/t1/a_b"),
+    "__Secure-chancery_2Ft1_2Fa_5Fb",
+    &["HttpOnly", "Path=/t1/a_b", "SameSite=Lax", "Secure"]
+)]
 #[tokio::test]
 async fn the_cookie_is_guarded(
+    #[case] path: &'static str,
     #[case] issuer: Option<&'static str>,
     #[case] name: &str,
     #[case] attributes: &[&str],
 ) {
-    let mut setup = Setup::on(On::Sqlite);
+    let mut setup = Setup::on(On::Sqlite).below(path);
     if let Some(issuer) = issuer {
         setup =
             setup.replacing("issuer: \"${PROVIDER}\"", "issuer: https://idp.acme.example").known_as(issuer);

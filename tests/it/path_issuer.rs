@@ -6,7 +6,7 @@ use reqwest::Method;
 use rstest::rstest;
 use scraper::{Html, Selector};
 
-use crate::support::{Browser, Client, On, Server, Setup, browser::Page, http};
+use crate::support::{Browser, Client, On, Server, Setup, browser::Page, client::account, http};
 
 async fn t1(on: On) -> Option<Server> {
     Setup::on(on).below("/t1").start().await
@@ -100,6 +100,26 @@ async fn the_whole_journey_stays_below_the_path(#[values(On::Sqlite, On::Postgre
     let lost = browser.open(&server.url("/nothing-here")).await;
     assert_eq!(lost.status, 404);
     check_links(&lost).await;
+}
+
+/// A browser sends what it has for the host and a path above: here all that it got of three instances.
+#[tokio::test]
+async fn instances_on_one_host_do_not_disturb_each_other() {
+    let mut instances = Vec::new();
+    for (path, user, name) in [("", "ada", "Ada"), ("/t1", "grace", "Grace"), ("/t1/t2", "ada", "Ada")] {
+        let (server, browser) = (Setup::on(On::Sqlite).below(path).start().await.unwrap(), Browser::new());
+        assert!(account(&server, &browser, user).await.text().contains(name));
+        instances.push((server, browser, name));
+    }
+    let cookies: Vec<_> = instances.iter().map(|(server, browser, _)| browser.cookie(&server.base)).collect();
+    for cookies in [cookies.join("; "), cookies.into_iter().rev().collect::<Vec<_>>().join("; ")] {
+        for (server, _, name) in &instances {
+            let page =
+                server.request(Method::GET, "/account").header("cookie", &cookies).send().await.unwrap();
+            assert_eq!(page.status(), 200, "{}", server.base);
+            assert!(page.text().await.unwrap().contains(name), "{}", server.base);
+        }
+    }
 }
 
 /// Whatever a page of ours names on our own host lies below the issuer's path, and what it fetches is there.
