@@ -1,6 +1,9 @@
 //! What every request carries: its reference number, where it came from, and the parameters in it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     body::Bytes,
@@ -38,7 +41,7 @@ pub struct Origin {
 pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let peer = request
         .extensions()
-        .get::<ConnectInfo<std::net::SocketAddr>>()
+        .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip().to_canonical());
     let ip = client_address(peer, request.headers(), &app.config.server.trusted_proxies);
     let origin = Origin {
@@ -81,13 +84,19 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[ipnet::IpNet]) -
     let mut client = peer;
     let hops = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     for hop in hops.flat_map(|value| value.split(',')).collect::<Vec<_>>().into_iter().rev() {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(address) = address(hop.trim()) else { break };
         client = address.to_canonical();
         if !trusted(&client) {
             break;
         }
     }
     client
+}
+
+/// An address as proxies write it: alone, in brackets, or with the port that it came from.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    bare.parse().ok().or_else(|| hop.parse().map(|hop: SocketAddr| hop.ip()).ok())
 }
 
 impl<S: Sync> FromRequestParts<S> for Origin {
@@ -190,6 +199,16 @@ mod tests {
     #[case("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1")]
     #[case("10.0.0.1", "garbage", "10.0.0.1")]
     #[case("10.0.0.1", "::ffff:198.51.100.1", "198.51.100.1")]
+    #[case("10.0.0.1", "203.0.113.7:1, 198.51.100.1:1234", "198.51.100.1")]
+    #[case("10.0.0.1", "198.51.100.1:1234, 10.0.0.2:80", "198.51.100.1")]
+    #[case("10.0.0.1", "2001:db8::1", "2001:db8::1")]
+    #[case("10.0.0.1", "[2001:db8::1]:443", "2001:db8::1")]
+    #[case("10.0.0.1", "[2001:db8::1]", "2001:db8::1")]
+    #[case("10.0.0.1", "[::ffff:198.51.100.1]:443", "198.51.100.1")]
+    #[case("10.0.0.1", "198.51.100.1:", "10.0.0.1")]
+    #[case("10.0.0.1", "198.51.100.1:99999", "10.0.0.1")]
+    #[case("10.0.0.1", "198.51.100.1:80:80", "10.0.0.1")]
+    #[case("10.0.0.1", "unknown", "10.0.0.1")]
     fn only_proxies_are_believed(#[case] peer: &str, #[case] forwarded: &str, #[case] expected: &str) {
         let headers = HeaderMap::from_iter([(
             header::HeaderName::from_static("x-forwarded-for"),
