@@ -79,13 +79,20 @@ impl Decision {
     }
 }
 
+/// How many reasons a line of the log names; a request can ask for thousands of scopes that nobody knows.
+const REASONS_SHOWN: usize = 16;
+
 /// What refused, for the log and the record.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("policy:")?;
-        self.reasons()
-            .enumerate()
-            .try_for_each(|(i, reason)| write!(f, "{}{reason}", if i == 0 { " " } else { ", " }))
+        for (i, reason) in self.reasons().take(REASONS_SHOWN).enumerate() {
+            write!(f, "{}{reason}", if i == 0 { " " } else { ", " })?;
+        }
+        match self.reasons().count().saturating_sub(REASONS_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 

@@ -113,6 +113,23 @@ fn a_client_has_for_itself_what_its_entry_lists(
     assert_eq!(told(&decision), (granted.into(), why.into()));
 }
 
+/// The longest scopes, as many as a parameter holds.
+#[test]
+fn the_log_line_of_a_refusal_is_bounded() {
+    let config = config();
+    let client = ClientId::try_from("nightly".to_owned()).unwrap();
+    let line = |count: usize| {
+        let scopes: Vec<_> = (0..count).map(|n| format!("{n:x>128}")).collect();
+        let scope = ScopeSet::parse(&scopes.join(" ")).unwrap();
+        let asked = Asked { client: &client, resource: &config.resources[&slug("tickets")], scope: &scope };
+        decide(&user(&["staff"]), asked).to_string()
+    };
+    assert_eq!(line(16).matches("(unknown_scope)").count(), 16);
+    assert!(!line(16).contains("more"));
+    let bounded = line(127);
+    assert!(bounded.ends_with(" and 111 more") && bounded.len() < 4096, "{} bytes", bounded.len());
+}
+
 /// An assertion as it comes: who presents it, where, with which `scope` claim and which claims.
 struct Jag {
     client: &'static str,
