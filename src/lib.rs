@@ -38,10 +38,11 @@ pub mod web;
 pub mod clients;
 pub mod identity;
 
-// The protocol: one room each for signing in, permission, tokens, and what a person may end.
+// The protocol: one room each for signing in, permission, tokens, our other role, and what a person may end.
 pub mod account;
 pub mod authorize;
 pub mod federation;
+pub mod idp;
 pub mod token;
 
 // The house put together, and its doors.

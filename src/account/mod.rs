@@ -13,11 +13,12 @@ use axum::{
 use url::Url;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{Event, Kind},
     clients,
     identity::{person::person, session::BrowserSession},
     ids::{GrantId, ProviderId, SessionId, UserId},
+    oauth::scope::Scope,
     store::{
         consents,
         grants::{self, Grant},
@@ -89,18 +90,23 @@ async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
         let document = app.documents.last_read(id).await;
         (document.and_then(|document| document.name.clone()).or_else(|| host.clone()), host)
     } else {
-        (clients::find(app, id).await.ok().map(|client| client.name), None)
+        (clients::find(app, grant.purpose.role(), id).await.ok().map(|client| client.name), None)
     };
-    let resource = app.config.resources.get(&grant.resource);
-    let words = |scope: &crate::oauth::scope::Scope| {
-        let rule = resource.and_then(|resource| resource.scopes.get(scope));
-        rule.map_or_else(|| scope.as_str().into(), |rule| rule.description.as_str().into())
+    let audience = app.audience(&grant.purpose);
+    let words = |scope: &Scope| {
+        let words = audience.and_then(|audience| audience.words(scope));
+        words.unwrap_or(scope.as_str()).into()
+    };
+    let resource = match audience {
+        Some(Audience::Resource(resource)) => resource.name.clone(),
+        Some(Audience::Idp(_)) => "your sign-in".to_owned(),
+        None => grant.purpose.to_string(),
     };
     pages::Application {
         grant: grant.id.to_string(),
         client: name.as_deref().unwrap_or(grant.client_id.as_str()).into(),
         client_host: host.as_deref().map(Into::into),
-        resource: resource.map_or(grant.resource.as_str(), |resource| resource.name.as_str()).into(),
+        resource: resource.as_str().into(),
         scopes: grant.scope.iter().map(words).collect(),
         granted: grant.created_at.into(),
         last_used: Some(grant.last_used_at.into()),
@@ -174,9 +180,9 @@ async fn end_application(
     };
     let mut tx = app.db.begin().await?;
     let ended =
-        grants::revoke_all(&mut tx, &grant.user_id, &grant.client_id, &grant.resource, app.clock.now())
+        grants::revoke_all(&mut tx, &grant.user_id, &grant.client_id, &grant.purpose, app.clock.now())
             .await?;
-    consents::delete(&mut tx, &grant.user_id, &grant.client_id, &grant.resource).await?;
+    consents::delete(&mut tx, &grant.user_id, &grant.client_id, &grant.purpose).await?;
     for id in ended {
         let event = Event::new(Kind::GrantRevoked, &origin.recorded)
             .user(&grant.user_id)

@@ -55,7 +55,8 @@ async fn keys(State(app): State<Arc<App>>) -> Response {
     cached(([(header::CONTENT_TYPE, "application/jwk-set+json")], app.keys.jwks_json()).into_response())
 }
 
-fn cached(mut response: Response) -> Response {
+/// An answer that anybody may keep for a while.
+pub fn cached(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE);
     response
 }

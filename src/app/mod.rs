@@ -1,9 +1,15 @@
 //! The parts of the house, built once from configuration, clock and entropy, and lent to every request.
 
+mod audience;
 mod metadata;
 pub mod router;
 
 use std::sync::Arc;
+
+pub use self::{
+    audience::{Audience, Idp},
+    metadata::cached,
+};
 
 use crate::{
     audit::{self, Event},
@@ -15,7 +21,7 @@ use crate::{
     federation::Federation,
     jose::keys::{KeyRing, KeyRingError},
     net::{Guarded, Upstream},
-    oauth::error::ErrorCode,
+    oauth::{error::ErrorCode, purpose::Role},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
@@ -35,6 +41,8 @@ pub struct App {
     pub sealer: Sealer,
     /// Our signing keys.
     pub keys: KeyRing,
+    /// Those of the identity provider that we are, where the operator wants one.
+    pub idp_keys: Option<KeyRing>,
     /// What proofs of possession must hold.
     pub nonces: Nonces,
     /// The client for addresses that the operator configured.
@@ -87,7 +95,12 @@ impl App {
         db.migrate().await?;
         let sealer = Sealer::new(&config.encryption.keys)?;
         seal::prove_keys(&db, &sealer, &clock, &entropy).await?;
-        let keys = KeyRing::load_or_create(&db, &sealer, &clock, &entropy).await?;
+        let keys = KeyRing::load_or_create(Role::AuthorizationServer, &db, &sealer, &clock, &entropy).await?;
+        let mut idp_keys = None;
+        if config.idp.is_some() {
+            let role = Role::IdentityProvider;
+            idp_keys = Some(KeyRing::load_or_create(role, &db, &sealer, &clock, &entropy).await?);
+        }
         let issuer = &config.server.issuer;
         let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
         Ok(Arc::new(Self {
@@ -107,8 +120,17 @@ impl App {
             db,
             sealer,
             keys,
+            idp_keys,
             dev,
         }))
+    }
+
+    /// Keeps up with the signing keys that another instance, or `chancery keys rotate`, has made.
+    pub async fn reload_keys(&self) -> Result<(), KeyRingError> {
+        for keys in [&self.keys].into_iter().chain(&self.idp_keys) {
+            keys.reload(&self.db, &self.sealer).await?;
+        }
+        Ok(())
     }
 
     /// Records an event in the transaction of the effect that it tells of.

@@ -21,7 +21,7 @@ use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 use crate::{
     account,
     app::{App, metadata},
-    authorize, clients, dpop, federation,
+    authorize, clients, dpop, federation, idp,
     store::browser_sessions::BrowserSessions,
     token,
     web::{
@@ -40,20 +40,25 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The public router, under the issuer's path.
 pub fn router(app: Arc<App>) -> Router {
     let base = app.config.server.issuer.path().to_owned();
+    let is_idp = app.config.idp.is_some();
+    let only = |present: bool, router: Router<Arc<App>>| if present { router } else { Router::new() };
     let browser = Router::new()
         .merge(authorize::router())
         .merge(federation::router())
         .merge(account::router())
+        .merge(only(is_idp, idp::browser_router()))
         .layer(session_layer(&app));
     let programs = Router::new()
         .merge(token::router())
         .merge(clients::registration::router())
         .merge(metadata::router())
+        .merge(only(is_idp, idp::router()))
         .layer(cors());
     let rooms = Router::new().merge(browser).merge(programs).merge(pages::assets());
     let routes = if base.is_empty() { rooms } else { Router::new().nest(&base, rooms) };
     routes
         .merge(metadata::well_known(&base).layer(cors()))
+        .merge(only(is_idp, idp::well_known(&base)).layer(cors()))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async { PageError::not_found() })

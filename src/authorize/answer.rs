@@ -12,7 +12,7 @@ use crate::{
     audit::Kind,
     authorize::{
         code::{event, issue_code},
-        consent_page::ask,
+        consent_page::{self, ask},
         opened::{Opened, decide, open, sufficient},
     },
     identity::session::BrowserSession,
@@ -51,18 +51,20 @@ pub(super) async fn answer(
     let decision = decide(&app, &opened, signed_in, &opened.interaction.request.scope).await?;
     let ticked: ScopeSet =
         form.all("scope").filter_map(|text| Scope::try_from(text.to_owned()).ok()).collect();
-    let allowed = ticked.intersection(&decision.granted);
+    // What is not asked about, because sign-in is nothing without it, is allowed with the rest.
+    let allowed = ticked.union(&consent_page::not_asked_about(&opened)).intersection(&decision.granted);
     if !decision.is_allowed() || (allowed.is_empty() && !decision.granted.is_empty()) {
         let problem = "Tick at least one thing that the application may do, or choose not to allow it.";
         return ask(&app, &opened, &session, signed_in, &decision, Some(problem)).await;
     }
-    let before = consents::find(&app.db, &signed_in.user_id, &opened.client.id, &opened.resource.id).await?;
+    let before =
+        consents::find(&app.db, &signed_in.user_id, &opened.client.id, &opened.audience.purpose()).await?;
     // What was asked now and left unticked is withdrawn; what was allowed before and not asked about stays.
     let kept = before.map(|consent| consent.scope.difference(&decision.granted)).unwrap_or_default();
     let consent = Consent {
         user_id: signed_in.user_id.clone(),
         client_id: opened.client.id.clone(),
-        resource: opened.resource.id.clone(),
+        purpose: opened.audience.purpose(),
         scope: kept.union(&allowed),
         redirect_host: opened.interaction.request.reply.redirect_uri.host(),
         granted_at: app.clock.now(),
@@ -86,5 +88,5 @@ async fn deny(
     app.record(&mut tx, &event(Kind::ConsentDenied, origin, opened, signed_in)).await?;
     tx.commit().await?;
     let error = OAuthError::new(ErrorCode::AccessDenied, "the user did not allow it");
-    Ok(see_other(&opened.interaction.request.reply.with_error(&app.config.server.issuer, &error)))
+    Ok(see_other(&opened.interaction.request.reply.with_error(&error)))
 }

@@ -43,10 +43,11 @@ pub(super) async fn issue_code(
         permission: Json(Permission {
             identity_id: signed_in.identity_id.clone(),
             session_id: signed_in.id.clone(),
-            resource: opened.resource.id.clone(),
+            purpose: opened.audience.purpose(),
             scope,
             redirect_uri: request.reply.redirect_uri.clone(),
             challenge: request.challenge.clone(),
+            nonce: request.nonce.clone(),
             auth_time: signed_in.auth_time,
             acr: signed_in.acr.clone(),
             amr: signed_in.amr.0.clone(),
@@ -67,7 +68,7 @@ pub(super) async fn issue_code(
     codes::insert(&mut tx, &row).await?;
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
-    Ok(see_other(&request.reply.with_code(&app.config.server.issuer, code.expose())))
+    Ok(see_other(&request.reply.with_code(code.expose())))
 }
 
 /// What is recorded of an answer.
@@ -76,5 +77,5 @@ pub(super) fn event(kind: Kind, origin: &Origin, opened: &Opened<'_>, signed_in:
         .user(&signed_in.user_id)
         .provider(&signed_in.provider)
         .client(&opened.client.id)
-        .resource(&opened.resource.uri)
+        .resource(opened.audience.uri())
 }

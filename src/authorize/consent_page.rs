@@ -4,16 +4,17 @@ use axum::{http::StatusCode, response::Response};
 use indexmap::IndexMap;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     authorize::{next, opened::Opened},
-    clients::Origin as ClientOrigin,
+    clients::{Client, Origin as ClientOrigin},
     config::{Config, resource::Resource},
     identity::{person::person, session::BrowserSession},
+    idp,
     ids::ResourceId,
     oauth::{
         authorization::ValidatedRequest,
         grant_type::GrantType,
-        redirect_uri::Reach,
+        redirect_uri::{Reach, RedirectUri},
         scope::{Scope, ScopeSet},
     },
     policy::Decision,
@@ -25,6 +26,14 @@ use crate::{
     },
 };
 
+/// The scopes without a box to tick: what the whole request is about.
+pub(super) fn not_asked_about(opened: &Opened<'_>) -> ScopeSet {
+    match opened.audience {
+        Audience::Resource(_) => ScopeSet::default(),
+        Audience::Idp(_) => idp::scopes::required(),
+    }
+}
+
 /// The consent page. `problem` says why it is shown again.
 pub(super) async fn ask(
     app: &App,
@@ -34,56 +43,47 @@ pub(super) async fn ask(
     decision: &Decision,
     problem: Option<&str>,
 ) -> Result<Response, PageError> {
-    let Opened { interaction, client, resource } = opened;
+    let Opened { interaction, client, audience } = opened;
     let request: &ValidatedRequest = &interaction.request;
     let redirect_uri = &request.reply.redirect_uri;
-    let host = redirect_uri.host();
-    let (client_host, declared) = match &client.origin {
-        ClientOrigin::Declared => (None, true),
-        ClientOrigin::Dynamic => (None, false),
-        ClientOrigin::Document { host, .. } => (Some(host.as_str().into()), false),
-    };
     let lifetimes = &app.config.lifetimes;
     let view = pages::Consent {
         chrome: app.chrome(),
         interaction: interaction.id.to_string(),
         csrf: session.csrf_token(),
-        client: pages::Client {
-            name: client.name.as_str().into(),
-            host: client_host,
-            declared,
-            unproven: redirect_uri.reach() != Reach::Web,
+        client: asking(client, redirect_uri),
+        returns_to: returns_to(redirect_uri),
+        asks: match audience {
+            Audience::Resource(resource) => pages::Asks::Access {
+                resource: resource.name.as_str().into(),
+                host: resource.uri.url().host_str().unwrap_or_default().into(),
+            },
+            Audience::Idp(_) => pages::Asks::SignIn,
         },
-        returns_to: match redirect_uri.reach() {
-            Reach::Web => pages::ReturnsTo::Site(host.as_str().into()),
-            Reach::Loopback => pages::ReturnsTo::ThisComputer(host.as_str().into()),
-            Reach::PrivateScheme => {
-                pages::ReturnsTo::Scheme(redirect_uri.form_action_source().as_str().into())
-            }
-        },
-        resource: resource.name.as_str().into(),
-        resource_host: resource.uri.url().host_str().unwrap_or_default().into(),
         person: person(app, signed_in).await?,
         scopes: decision
             .granted
+            .difference(&not_asked_about(opened))
             .iter()
             .map(|scope| pages::Scope {
                 value: scope.to_string(),
-                words: words(resource, scope).as_str().into(),
-                further: further(&app.config, &resource.id, scope),
+                words: audience.words(scope).unwrap_or(scope.as_str()).into(),
+                further: further(&app.config, *audience, scope),
                 ticked: true,
             })
             .collect(),
         refused: decision
             .refused
             .iter()
-            .filter(|(scope, _)| resource.scopes.contains_key(scope))
-            .map(|(scope, reason)| pages::RefusedScope {
-                words: words(resource, scope).as_str().into(),
-                reason: reason.kind.in_words().into(),
+            .filter_map(|(scope, reason)| {
+                let words = audience.words(scope)?.into();
+                Some(pages::RefusedScope { words, reason: reason.kind.in_words().into() })
             })
             .collect(),
-        access_lasts: resource.access_token.unwrap_or(lifetimes.access_token).into(),
+        access_lasts: match audience {
+            Audience::Resource(_) => audience.access_token_lasts(&app.config).into(),
+            Audience::Idp(_) => lifetimes.id_token.into(),
+        },
         refresh_lasts: client.may_use(GrantType::RefreshToken).then(|| lifetimes.refresh_absolute.into()),
         remembered: next::remembers_consent(client, redirect_uri),
         problem: problem.map(Into::into),
@@ -91,13 +91,9 @@ pub(super) async fn ask(
     Ok(page::render(StatusCode::OK, &view, &FormTargets::also(redirect_uri.form_action_source())))
 }
 
-/// What a scope allows, as the operator describes it.
-fn words(resource: &Resource, scope: &Scope) -> String {
-    resource.scopes.get(scope).map_or_else(|| scope.to_string(), |rule| rule.description.clone())
-}
-
-/// What the servers of the resource `own` may use elsewhere for a person who allows `scope` there (RFC 8693).
-fn further(config: &Config, own: &ResourceId, scope: &Scope) -> Vec<pages::Further> {
+/// What the servers of the resource may use elsewhere for a person who allows `scope` there (RFC 8693).
+fn further(config: &Config, audience: Audience<'_>, scope: &Scope) -> Vec<pages::Further> {
+    let Audience::Resource(Resource { id: own, .. }) = audience else { return Vec::new() };
     let mut worth: IndexMap<&ResourceId, ScopeSet> = IndexMap::new();
     let exchanges = config.clients.values().filter_map(|client| client.exchange.as_ref());
     for exchange in exchanges.filter(|exchange| exchange.own == *own) {
@@ -108,8 +104,31 @@ fn further(config: &Config, own: &ResourceId, scope: &Scope) -> Vec<pages::Furth
     }
     let line = |(id, scopes): (&ResourceId, ScopeSet)| {
         let target = config.resources.get(id)?;
-        let words = scopes.iter().map(|scope| words(target, scope).as_str().into()).collect();
-        Some(pages::Further { resource: target.name.as_str().into(), words })
+        let audience = Audience::Resource(target);
+        let words = |scope: &Scope| audience.words(scope).unwrap_or(scope.as_str()).into();
+        Some(pages::Further {
+            resource: target.name.as_str().into(),
+            words: scopes.iter().map(words).collect(),
+        })
     };
     worth.into_iter().filter_map(line).collect()
+}
+
+fn asking(client: &Client, redirect_uri: &RedirectUri) -> pages::Client {
+    let (host, declared) = match &client.origin {
+        ClientOrigin::Declared => (None, true),
+        ClientOrigin::Dynamic => (None, false),
+        ClientOrigin::Document { host, .. } => (Some(host.as_str().into()), false),
+    };
+    let unproven = redirect_uri.reach() != Reach::Web;
+    pages::Client { name: client.name.as_str().into(), host, declared, unproven }
+}
+
+fn returns_to(redirect_uri: &RedirectUri) -> pages::ReturnsTo {
+    let host = redirect_uri.host();
+    match redirect_uri.reach() {
+        Reach::Web => pages::ReturnsTo::Site(host.as_str().into()),
+        Reach::Loopback => pages::ReturnsTo::ThisComputer(host.as_str().into()),
+        Reach::PrivateScheme => pages::ReturnsTo::Scheme(redirect_uri.form_action_source().as_str().into()),
+    }
 }

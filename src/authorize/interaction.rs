@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{About, Event, Kind},
     authorize::{
         code::issue_code,
@@ -41,7 +41,7 @@ pub(super) async fn show(
         Some(signed_in) => {
             let decision = decide(&app, &opened, signed_in, &request.scope).await?;
             let remembered =
-                consents::find(&app.db, &signed_in.user_id, &opened.client.id, &opened.resource.id).await?;
+                consents::find(&app.db, &signed_in.user_id, &opened.client.id, &request.purpose).await?;
             let step = next::with_session(request, &opened.client, decision.clone(), remembered.as_ref());
             if let Step::AskConsent(_) = step {
                 return ask(&app, &opened, &session, signed_in, &decision, None).await;
@@ -53,7 +53,7 @@ pub(super) async fn show(
         (Step::Finish(scope), Some(signed_in)) => {
             issue_code(&app, &opened, &session, signed_in, scope, None, &origin).await
         }
-        (Step::Refuse(error), _) => Ok(send_error(&app, &opened.client, &request.reply, &error)),
+        (Step::Refuse(error), _) => Ok(send_error(&opened.client, &request.reply, &error)),
         (Step::NotEntitled(reasons), Some(signed_in)) => {
             Err(not_entitled(&app, &opened, signed_in, &reasons, &origin).await?)
         }
@@ -76,19 +76,23 @@ async fn not_entitled(
         .user(&signed_in.user_id)
         .provider(&signed_in.provider)
         .client(&opened.client.id)
-        .resource(&opened.resource.uri)
+        .resource(opened.audience.uri())
         .asked(&opened.interaction.request.scope)
         .rules(reasons);
     let event = Event::new(Kind::AuthorizationRefused, &origin.recorded).reason("policy").about(about);
     app.record_refusal(origin, &event).await?;
+    let name = match opened.audience {
+        Audience::Resource(resource) => &resource.name,
+        Audience::Idp(_) => &app.config.server.name,
+    };
     let because = reasons
         .first()
         .map_or("a rule of your organization does not allow it", |reason| reason.kind.in_words());
     Ok(PageError::new(
         StatusCode::FORBIDDEN,
         Fault::Policy,
-        format!("You may not use {} this way", opened.resource.name),
-        format!("{} asked for access to {}, but {because}.", opened.client.name, opened.resource.name),
+        format!("You may not use {name} this way"),
+        format!("{} asked for access to {name}, but {because}.", opened.client.name),
         "If you need it for your work, ask for access and quote the number below.",
     )
     .with_reason(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")))

@@ -18,7 +18,7 @@ use axum::{
     extract::State,
     http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use sqlx::types::Json;
 
@@ -29,7 +29,7 @@ use crate::{
     clients::{self, Client, ClientError},
     identity::session::BrowserSession,
     ids::{ClientId, InteractionId},
-    oauth::{authorization::Reply, error::OAuthError, redirect_uri::Reach},
+    oauth::{authorization::Reply, error::OAuthError, purpose::Role, redirect_uri::Reach},
     store::interactions::{self, Interaction},
     web::{
         error::PageError,
@@ -43,14 +43,22 @@ const MAX_QUERY_BYTES: usize = 8 * 1024;
 
 /// The routes of this room.
 pub fn router() -> Router<Arc<App>> {
+    let role = Role::AuthorizationServer;
     Router::new()
-        .route("/oauth/authorize", get(authorize).post(as_get))
+        .route(role.authorization_endpoint(), endpoint(role))
         .route("/interaction/{id}", get(interaction::show).post(answer::answer))
+}
+
+/// The authorization endpoint of a role.
+pub fn endpoint(role: Role) -> MethodRouter<Arc<App>> {
+    get(move |state, session, origin, headers, form| authorize(role, state, session, origin, headers, form))
+        .post(async move |state, form| as_get(role, state, form))
 }
 
 /// A posted request (OAuth 2.1 §3.1) is asked for again with GET. Another site's form arrives without our cookie, and
 /// answering it would give the browser a new one in place of the session that it holds.
-async fn as_get(
+fn as_get(
+    role: Role,
     State(app): State<Arc<App>>,
     form: Result<PageForm, PageError>,
 ) -> Result<Response, PageError> {
@@ -59,10 +67,11 @@ async fn as_get(
     if query.len() > MAX_QUERY_BYTES {
         return Err(PageError::bad_application("Its request is too long."));
     }
-    Ok(see_other(&app.path(&format!("/oauth/authorize?{query}"))))
+    Ok(see_other(&app.path(&format!("{}?{query}", role.authorization_endpoint()))))
 }
 
 async fn authorize(
+    role: Role,
     State(app): State<Arc<App>>,
     session: BrowserSession,
     origin: Origin,
@@ -75,9 +84,10 @@ async fn authorize(
     }
     app.limits.begun.count(origin.source, now);
     let PageForm(params) = form?;
-    let client = client_of(&app, params.get("client_id")).await?;
-    let reply = request::reply_of(&params, &client)?;
-    let request = match request::validate(&params, &client, reply, is_cross_site(&headers), &app.config) {
+    let client = client_of(&app, role, params.get("client_id")).await?;
+    let reply = request::reply_of(&params, &client, app.config.issuer(role))?;
+    let asked_of = (&app.config, role);
+    let request = match request::validate(&params, &client, reply, is_cross_site(&headers), asked_of) {
         Ok(request) => request,
         Err(Refused { reply, error }) => {
             let event = Event::new(Kind::AuthorizationRefused, &origin.recorded)
@@ -85,7 +95,7 @@ async fn authorize(
                 .reason(error.code.as_str())
                 .detail("why", &error.description);
             app.record_refusal(&origin, &event).await?;
-            return Ok(send_error(&app, &client, &reply, &error));
+            return Ok(send_error(&client, &reply, &error));
         }
     };
     let interaction = Interaction {
@@ -104,11 +114,11 @@ async fn authorize(
 }
 
 /// The client, or a page: nothing is ever sent to a redirect URI of a client that is not known.
-pub(crate) async fn client_of(app: &Arc<App>, id: Option<&str>) -> Result<Client, PageError> {
+pub(crate) async fn client_of(app: &Arc<App>, role: Role, id: Option<&str>) -> Result<Client, PageError> {
     let id = id.ok_or_else(|| PageError::bad_application("It did not say which application it is."))?;
     let unknown = || PageError::bad_application("It calls itself by a name that is not known here.");
     let id = ClientId::try_from(id.to_owned()).map_err(|_| unknown())?;
-    clients::find(app, &id).await.map_err(|error| match error {
+    clients::find(app, role, &id).await.map_err(|error| match error {
         ClientError::Unknown(_) => unknown().with_reason(error.to_string()),
         ClientError::Store(error) => PageError::from(error),
         ClientError::Document(error) => {
@@ -126,8 +136,8 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 
 /// Sends an error back to the client. Where anybody may have registered the address, the browser is not sent there
 /// unasked: an open redirector would lend our name to any site (OAuth 2.1 §7.13).
-pub(crate) fn send_error(app: &App, client: &Client, reply: &Reply, error: &OAuthError) -> Response {
-    let target = reply.with_error(&app.config.server.issuer, error);
+pub(crate) fn send_error(client: &Client, reply: &Reply, error: &OAuthError) -> Response {
+    let target = reply.with_error(error);
     if client.is_assured() || reply.redirect_uri.reach() != Reach::Web {
         return see_other(&target);
     }

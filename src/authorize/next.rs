@@ -28,16 +28,18 @@ pub(super) enum Step {
     Refuse(OAuthError),
 }
 
-/// Whether a sign-in is recent enough for this request: made for it, or young enough where the client did not insist on
-/// a new one. A sign-in that was made for the request suffices in any case, since `federation` has held the provider to
-/// `max_age` and asking again would never end. One that was merely made meanwhile does not: nothing of what this
-/// request demands was asked of the provider.
+/// Whether a sign-in will do for this request: made for it, or young enough and of a kind that the client wants, where it
+/// did not insist on a new one. A sign-in that was made for the request suffices in any case, since `federation` has held
+/// the provider to `max_age`, `acr_values` are a wish (OpenID Connect Core §3.1.2.1), and asking again would never end.
+/// One that was merely made meanwhile does not: nothing of what this request demands was asked of the provider.
 pub(super) fn sign_in_suffices(interaction: &Interaction, now: Timestamp, session: &SignedIn) -> bool {
     let request = &interaction.request;
     let made_for_it = session.interaction_id.as_ref() == Some(&interaction.id);
     let age = now.since(session.auth_time).as_secs();
     let young_enough = request.max_age.is_none_or(|most| age <= u64::from(most));
-    made_for_it || (young_enough && !request.prompt.login)
+    let strong_enough = request.acr_values.is_empty()
+        || session.acr.as_ref().is_some_and(|acr| request.acr_values.contains(acr));
+    made_for_it || (young_enough && strong_enough && !request.prompt.login)
 }
 
 /// What comes before there is a session that suffices.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     authorize::{client_of, next},
     clients::Client,
-    config::resource::Resource,
     identity::{entry, session::BrowserSession},
     ids::InteractionId,
     oauth::scope::ScopeSet,
@@ -23,7 +22,7 @@ use crate::{
 pub(super) struct Opened<'a> {
     pub(super) interaction: Interaction,
     pub(super) client: Client,
-    pub(super) resource: &'a Resource,
+    pub(super) audience: Audience<'a>,
 }
 
 /// Finds an interaction that this browser began and that is not answered yet.
@@ -38,11 +37,11 @@ pub(super) async fn open<'a>(
         .filter(|interaction| interaction.answered_at.is_none())
         .ok_or_else(PageError::stale_link)?;
     let request = &interaction.request;
-    let client = client_of(app, Some(request.client.as_str())).await?;
+    let client = client_of(app, request.purpose.role(), Some(request.client.as_str())).await?;
     let still_registered = client.redirect_uris.iter().any(|known| known.admits(&request.reply.redirect_uri));
-    let resource = app.config.resources.get(&request.resource).filter(|_| still_registered);
-    let resource = resource.ok_or_else(PageError::stale_link)?;
-    Ok(Opened { interaction, client, resource })
+    let audience = app.audience(&request.purpose).filter(|_| still_registered);
+    let audience = audience.ok_or_else(PageError::stale_link)?;
+    Ok(Opened { interaction, client, audience })
 }
 
 /// The person signed in in this browser, if her sign-in suffices for the request.
@@ -73,6 +72,10 @@ pub(super) async fn decide(
         organization: account.organization,
         groups: account.groups.0,
     };
-    let asked = Asked { client: &opened.client.id, resource: opened.resource, scope };
-    Ok(policy::decide(&subject, asked))
+    let client = &opened.client.id;
+    Ok(match opened.audience {
+        Audience::Resource(resource) => policy::decide(&subject, Asked { client, resource, scope }),
+        // Whoever may come in may show who she is; what may be done in her name is decided when it is asked for.
+        Audience::Idp(idp) => Decision::of(scope.intersection(&idp.declared.scopes_of(client))),
+    })
 }

@@ -1,6 +1,6 @@
 //! `chancery keys`: makes encryption keys, and lists and rotates what this server signs with.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -10,6 +10,7 @@ use crate::{
     config::{Config, environment::Environment},
     entropy::Entropy,
     jose::keys::KeyRing,
+    oauth::purpose::Role,
     seal::{self, Sealer},
     store::{Db, key_proofs, signing_keys},
 };
@@ -27,7 +28,7 @@ enum Command {
     Generate,
     /// List the encryption keys that the database knows and the signing keys that are published
     List(Database),
-    /// Make the next signing key; it is published at once and signs from a quarter of an hour on
+    /// Make the next signing key of each issuer; it is published at once and signs from a quarter of an hour on
     Rotate(Database),
 }
 
@@ -61,6 +62,13 @@ async fn open(database: &Database) -> anyhow::Result<(Config, Db, Sealer)> {
     Ok((config, db, sealer))
 }
 
+const fn heading(role: Role) -> &'static str {
+    match role {
+        Role::AuthorizationServer => "signing keys",
+        Role::IdentityProvider => "signing keys of the identity provider (idp)",
+    }
+}
+
 async fn list(database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
     let (config, db, _) = open(database).await?;
     let now = Clock::System.now();
@@ -69,10 +77,16 @@ async fn list(database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
     for id in key_proofs::key_ids(&db).await? {
         writeln!(out, "  {id}{}", if Some(id.as_str()) == seals { "  seals" } else { "  opens" })?;
     }
-    writeln!(out, "signing keys")?;
-    for key in signing_keys::published(&db, now).await? {
-        let until = key.retired_at.map_or_else(String::new, |at| format!(", published until {at}"));
-        writeln!(out, "  {}  {}, signs from {}{until}", key.id, key.algorithm.as_str(), key.active_at)?;
+    for role in Role::ALL {
+        let keys = signing_keys::published(&db, role, now).await?;
+        if role == Role::IdentityProvider && keys.is_empty() {
+            continue;
+        }
+        writeln!(out, "{}", heading(role))?;
+        for key in keys {
+            let until = key.retired_at.map_or_else(String::new, |at| format!(", published until {at}"));
+            writeln!(out, "  {}  {}, signs from {}{until}", key.id, key.algorithm.as_str(), key.active_at)?;
+        }
     }
     db.close().await;
     Ok(())
@@ -81,11 +95,21 @@ async fn list(database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
 async fn rotate(database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
     let (config, db, sealer) = open(database).await?;
     let (clock, entropy) = (Clock::System, Entropy::System);
-    let lifetimes = config.resources.values().filter_map(|resource| resource.access_token);
-    let longest = lifetimes.chain([config.lifetimes.access_token]).max().unwrap_or_default();
-    let ring = KeyRing::load_or_create(&db, &sealer, &clock, &entropy).await?;
-    let (kid, at) = ring.rotate(&db, &sealer, &entropy, longest).await?;
-    writeln!(out, "{kid} is published and signs from {at} on; running servers take it up within a minute")?;
+    for role in Role::ALL {
+        let longest = match role {
+            Role::AuthorizationServer => {
+                let lifetimes = config.resources.values().filter_map(|resource| resource.access_token);
+                lifetimes.fold(config.lifetimes.access_token, Duration::max)
+            }
+            Role::IdentityProvider if config.idp.is_none() => continue,
+            Role::IdentityProvider => config.lifetimes.access_token.max(config.lifetimes.id_token),
+        };
+        let ring = KeyRing::load_or_create(role, &db, &sealer, &clock, &entropy).await?;
+        let (kid, at) = ring.rotate(&db, &sealer, &entropy, longest).await?;
+        writeln!(out, "{}", heading(role))?;
+        writeln!(out, "  {kid} is published and signs from {at} on")?;
+    }
+    writeln!(out, "running servers take them up within a minute")?;
     db.close().await;
     Ok(())
 }

@@ -98,7 +98,7 @@ async fn reload_keys(app: Arc<App>) {
     const EVERY: Duration = Duration::from_secs(60);
     loop {
         tokio::time::sleep(EVERY).await;
-        if let Err(error) = app.keys.reload(&app.db, &app.sealer).await {
+        if let Err(error) = app.reload_keys().await {
             tracing::warn!(%error, "the signing keys could not be read again");
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     ids::ClientId,
     jose::{Jwks, Unverified, Verified, VerifyError, verifier::Kind},
     net::{Guarded, Upstream},
-    oauth::{error::ErrorCode, issuer::Issuer, params::Params},
+    oauth::{error::ErrorCode, issuer::Issuer, params::Params, purpose::Role},
     store::replays::{OneTime, OneTimeKind},
     web::error::ApiError,
 };
@@ -84,22 +84,22 @@ pub(super) fn presented(params: &Params) -> Result<Option<(ClientId, Presented<'
     Ok(Some((id, Presented(assertion))))
 }
 
-/// Verifies everything but that it was not used before.
+/// Verifies everything but that it was not used before. It must be made for the issuer that was asked.
 pub(super) async fn prove(
     app: &App,
-    client: &ClientId,
-    keys: &ClientKeys,
+    role: Role,
+    (client, keys): (&ClientId, &ClientKeys),
     Presented(assertion): Presented<'_>,
 ) -> Result<OneTime, ApiError> {
     let verified = verify(app, keys, assertion).await;
-    verified
-        .and_then(|verified| check(&verified, client, &app.config.server.issuer, app.clock.now()))
-        .map_err(|error| match error {
+    verified.and_then(|verified| check(&verified, client, app.config.issuer(role), app.clock.now())).map_err(
+        |error| match error {
             AssertionError::Jwt(VerifyError::NoKeys(reason)) if reason.is_transient() => {
                 ApiError::unavailable(format!("the keys of client {client}: its jwks_uri {reason}"))
             }
             error => ApiError::invalid_client(false, format!("client assertion of {client}: {error}")),
-        })
+        },
+    )
 }
 
 async fn verify(app: &App, keys: &ClientKeys, assertion: Unverified<'_>) -> Result<Verified, AssertionError> {

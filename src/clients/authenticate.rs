@@ -14,7 +14,7 @@ use crate::{
         assertion::{self, Presented},
     },
     ids::ClientId,
-    oauth::{error::ErrorCode, params::Params},
+    oauth::{error::ErrorCode, params::Params, purpose::Role},
     secret::{Secret, TokenHash},
     store::replays::OneTime,
     web::error::ApiError,
@@ -54,9 +54,10 @@ enum Proof<'p> {
     Assertion(Presented<'p>),
 }
 
-/// Finds out which client sent the request and has it prove itself.
+/// Finds out which of a role's clients sent the request and has it prove itself.
 pub async fn authenticate(
     app: &Arc<App>,
+    role: Role,
     ip: IpAddr,
     headers: &HeaderMap,
     params: &Params,
@@ -68,7 +69,7 @@ pub async fn authenticate(
         if !app.limits.client_failures.admits(&attempt, app.clock.now()) {
             return Err(ApiError::too_many_requests());
         }
-        match prove(app, claim).await {
+        match prove(app, role, claim).await {
             Ok(proven) => return Ok(proven),
             Err(error) if error.is_fault() => return Err(error),
             Err(error) => {
@@ -84,8 +85,8 @@ pub async fn authenticate(
     Err(refused)
 }
 
-async fn prove(app: &Arc<App>, claim: Claim<'_>) -> Result<Authenticated, ApiError> {
-    let client = clients::find(app, &claim.id).await.map_err(|error| match error {
+async fn prove(app: &Arc<App>, role: Role, claim: Claim<'_>) -> Result<Authenticated, ApiError> {
+    let client = clients::find(app, role, &claim.id).await.map_err(|error| match error {
         ClientError::Store(error) => ApiError::from(error),
         ClientError::Document(error) if error.is_transient() => ApiError::unavailable(error.to_string()),
         ClientError::Unknown(_) => ApiError::invalid_client(claim.basic, error.to_string()),
@@ -95,7 +96,7 @@ async fn prove(app: &Arc<App>, claim: Claim<'_>) -> Result<Authenticated, ApiErr
     })?;
     let proven = match (&client.credential, claim.proof) {
         (Credential::Keys(keys), Proof::Assertion(presented)) => {
-            let one_time = assertion::prove(app, &client.id, keys, presented).await?;
+            let one_time = assertion::prove(app, role, (&client.id, keys), presented).await?;
             return Ok(Authenticated { client, one_time: Some(one_time) });
         }
         (Credential::Public, Proof::None) => true,

@@ -13,10 +13,13 @@ use indexmap::IndexMap;
 
 use crate::{
     app::App,
-    clients::document::DocumentError,
-    config::client::{ClientKeys, ClientProof, DeclaredClient, Exchange},
+    clients::document::{DocumentClient, DocumentError},
+    config::{
+        client::{ClientKeys, ClientProof, DeclaredClient, Exchange},
+        idp::{IdpClient, SignInClient},
+    },
     ids::{ClientId, ResourceId},
-    oauth::{grant_type::GrantType, redirect_uri::RedirectUri, scope::ScopeSet},
+    oauth::{grant_type::GrantType, purpose::Role, redirect_uri::RedirectUri, scope::ScopeSet},
     secret::{Secret, TokenHash},
     store::{StoreError, clients::DynamicClient},
 };
@@ -109,17 +112,47 @@ pub enum ClientError {
     Store(#[from] StoreError),
 }
 
-/// Finds a client by its id: the file's word goes first.
-pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> {
+/// Finds a client of ours in a role by its id.
+pub async fn find(app: &Arc<App>, role: Role, id: &ClientId) -> Result<Client, ClientError> {
+    match role {
+        Role::AuthorizationServer => at_authorization_server(app, id).await,
+        Role::IdentityProvider => at_identity_provider(app, id).await,
+    }
+}
+
+/// The file's word goes first.
+async fn at_authorization_server(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> {
     if let Some(declared) = app.config.clients.get(id) {
         return Ok(Client::from(declared));
     }
     if id.is_url() {
         let document = app.documents.get(id, &app.clock).await?;
-        return Ok(Client {
+        return Ok(Client::described_by(&document, id, document.assured));
+    }
+    crate::store::clients::find(&app.db, id)
+        .await?
+        .map(Client::from)
+        .ok_or_else(|| ClientError::Unknown(id.beginning()))
+}
+
+/// Only the file makes clients there. It may name one by its document, and with that vouches for it.
+async fn at_identity_provider(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> {
+    let known = app.config.idp.as_ref().and_then(|idp| idp.clients.get(id));
+    match known.ok_or_else(|| ClientError::Unknown(id.beginning()))? {
+        IdpClient::Declared(declared) => Ok(Client::from(declared.as_ref())),
+        IdpClient::Document => {
+            let document = app.documents.get_declared(id, &app.clock).await?;
+            Ok(Client::described_by(&document, id, true))
+        }
+    }
+}
+
+impl Client {
+    fn described_by(document: &DocumentClient, id: &ClientId, assured: bool) -> Self {
+        Self {
             id: id.clone(),
             name: document.name.clone().unwrap_or_else(|| document.host.clone()),
-            origin: Origin::Document { host: document.host.clone(), assured: document.assured },
+            origin: Origin::Document { host: document.host.clone(), assured },
             redirect_uris: document.redirect_uris.clone(),
             grant_types: document.grant_types.clone(),
             credential: document.keys.clone().map_or(Credential::Public, Credential::Keys),
@@ -127,12 +160,35 @@ pub async fn find(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> 
             exchange: None,
             default_resource: None,
             dpop_bound: document.dpop_bound,
-        });
+        }
     }
-    crate::store::clients::find(&app.db, id)
-        .await?
-        .map(Client::from)
-        .ok_or_else(|| ClientError::Unknown(id.beginning()))
+}
+
+impl From<&ClientProof> for Credential {
+    fn from(proof: &ClientProof) -> Self {
+        match proof {
+            ClientProof::None => Self::Public,
+            ClientProof::Secret(secret) => Self::Declared(secret.clone()),
+            ClientProof::Keys(keys) => Self::Keys(keys.clone()),
+        }
+    }
+}
+
+impl From<&SignInClient> for Client {
+    fn from(declared: &SignInClient) -> Self {
+        Self {
+            id: declared.id.clone(),
+            name: declared.name.clone(),
+            origin: Origin::Declared,
+            redirect_uris: declared.redirect_uris.clone(),
+            grant_types: declared.grant_types.clone(),
+            credential: Credential::from(&declared.proof),
+            own_scopes: IndexMap::new(),
+            exchange: None,
+            default_resource: None,
+            dpop_bound: declared.dpop_bound,
+        }
+    }
 }
 
 impl From<&DeclaredClient> for Client {
@@ -143,11 +199,7 @@ impl From<&DeclaredClient> for Client {
             origin: Origin::Declared,
             redirect_uris: declared.redirect_uris.clone(),
             grant_types: declared.grant_types.clone(),
-            credential: match &declared.proof {
-                ClientProof::None => Credential::Public,
-                ClientProof::Secret(secret) => Credential::Declared(secret.clone()),
-                ClientProof::Keys(keys) => Credential::Keys(keys.clone()),
-            },
+            credential: Credential::from(&declared.proof),
             own_scopes: declared.resources.clone(),
             exchange: declared.exchange.clone(),
             default_resource: declared.default_resource.clone(),

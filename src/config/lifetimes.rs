@@ -11,6 +11,8 @@ pub struct Lifetimes {
     pub code: Duration,
     /// An access token, unless its resource says otherwise.
     pub access_token: Duration,
+    /// An ID token: for so long a client may show it.
+    pub id_token: Duration,
     /// A refresh token that is not used.
     pub refresh_idle: Duration,
     /// A grant, however often it is refreshed.
@@ -50,6 +52,7 @@ impl Default for Lifetimes {
         Self {
             code: MINUTE,
             access_token: 10 * MINUTE,
+            id_token: HOUR,
             refresh_idle: 30 * DAY,
             refresh_absolute: 90 * DAY,
             retry_window: MINUTE,
@@ -69,6 +72,7 @@ impl Lifetimes {
         let lifetimes = Self {
             code: read("code", default.code, SECOND, LONGEST_CODE),
             access_token: read("access_token", default.access_token, SECOND, LONGEST_ACCESS_TOKEN),
+            id_token: read("id_token", default.id_token, SECOND, DAY),
             refresh_idle: read("refresh_idle", default.refresh_idle, SECOND, LONGEST_GRANT),
             refresh_absolute: read("refresh_absolute", default.refresh_absolute, SECOND, LONGEST_GRANT),
             retry_window: read("retry_window", default.retry_window, Duration::ZERO, LONGEST_RETRY_WINDOW),

@@ -11,6 +11,7 @@ pub mod encryption;
 pub mod environment;
 mod expand;
 mod form;
+pub mod idp;
 pub mod lifetimes;
 pub mod places;
 pub mod preset;
@@ -36,6 +37,7 @@ use self::{
     environment::Environment,
     expand::reason,
     form::name_of,
+    idp::Idp,
     lifetimes::Lifetimes,
     preset::Presets,
     problem::{Problem, Problems, Wrong},
@@ -45,7 +47,10 @@ use self::{
     resource::Resource,
     server::Server,
 };
-use crate::ids::{ClientId, ProviderId, ResourceId};
+use crate::{
+    ids::{ClientId, ProviderId, ResourceId},
+    oauth::{issuer::Issuer, purpose::Role},
+};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -62,6 +67,8 @@ pub struct Config {
     pub resources: IndexMap<ResourceId, Resource>,
     /// `clients:`, in the order of the file.
     pub clients: IndexMap<ClientId, DeclaredClient>,
+    /// `idp:`, where the file has it.
+    pub idp: Option<Idp>,
     /// `registration:`
     pub registration: Registration,
     /// `dpop:`
@@ -94,6 +101,14 @@ impl Names<'_> {
 }
 
 impl Config {
+    /// Who we are in a role (RFC 8414 §2).
+    pub const fn issuer(&self, role: Role) -> &Issuer {
+        match role {
+            Role::AuthorizationServer => &self.server.issuer,
+            Role::IdentityProvider => &self.server.idp_issuer,
+        }
+    }
+
     /// Reads and checks a file. Relative paths in it begin at its folder.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, Problems> {
         let file = path.display().to_string();
@@ -150,6 +165,7 @@ impl Config {
             .then(|| providers.values().filter_map(|provider| provider.organization.clone()).collect());
         let resources = Resource::read_all(root, &names, loopback);
         let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
+        let idp = Idp::read(root, server.as_ref(), loopback);
         let registration = root.section("registration", Registration::read);
         let dpop = root.section("dpop", Dpop::read);
         let lifetimes = root.section("lifetimes", Lifetimes::read);
@@ -160,6 +176,7 @@ impl Config {
             providers,
             resources,
             clients,
+            idp,
             registration: registration?,
             dpop,
             lifetimes,

@@ -15,6 +15,8 @@ use crate::{ids::ResourceId, oauth::issuer::Issuer};
 pub struct Server {
     /// Our issuer identifier, from which every URL of ours is built.
     pub issuer: Issuer,
+    /// Our issuer identifier in the role of an identity provider: `{issuer}/idp`.
+    pub idp_issuer: Issuer,
     /// What pages call this service.
     pub name: String,
     /// Whom people ask for help; shown where something is refused.
@@ -53,6 +55,17 @@ impl Server {
         let trusted_proxies = section.list("trusted_proxies", network).unwrap_or_default();
         let default_resource =
             section.optional("default_resource", name_of(resources, "no resource has this name"));
-        Some(Self { issuer: issuer?, name, contact, listen, admin_listen, trusted_proxies, default_resource })
+        let issuer = issuer?;
+        let idp_issuer = issuer.below("/idp");
+        Some(Self {
+            issuer,
+            idp_issuer,
+            name,
+            contact,
+            listen,
+            admin_listen,
+            trusted_proxies,
+            default_resource,
+        })
     }
 }

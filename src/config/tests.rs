@@ -42,11 +42,13 @@ fn example_environment() -> Environment {
         ("KEYCLOAK_CLIENT_SECRET", "hunter2-keycloak"),
         ("PARTNER_CLIENT_SECRET", "hunter2-partner"),
         ("TICKETS_SECRET", "hunter2-tickets-secret"),
+        ("DESK_SECRET", "hunter2-desk-secret"),
         ("REGISTRATION_TOKEN", "hunter2-registration"),
     ])
     .with_file("presets/README.md", "not a preset")
     .with_file("entra-key.pem", pem)
     .with_file("nightly.jwks.json", public_keys())
+    .with_file("desk-agent.jwks.json", public_keys())
 }
 
 /// A key set with one public key.

@@ -10,7 +10,7 @@ use axum::{
 
 use super::login::{self, Begin};
 use crate::{
-    app::App,
+    app::{App, Audience},
     clients,
     config::{Config, provider::Provider},
     identity::session::BrowserSession,
@@ -130,7 +130,10 @@ async fn choose(
 /// For whom the sign-in is, so that a person who did not expect it can turn back.
 async fn asking(app: &Arc<App>, interaction: Option<&Interaction>) -> Option<pages::Asking> {
     let request = &interaction?.request;
-    let client = clients::find(app, &request.client).await.ok()?;
-    let resource = app.config.resources.get(&request.resource)?;
-    Some(pages::Asking { client: client.name.as_str().into(), resource: resource.name.as_str().into() })
+    let client = clients::find(app, request.purpose.role(), &request.client).await.ok()?;
+    let resource = match app.audience(&request.purpose)? {
+        Audience::Resource(resource) => Some(resource.name.as_str().into()),
+        Audience::Idp(_) => None,
+    };
+    Some(pages::Asking { client: client.name.as_str().into(), resource })
 }

@@ -68,6 +68,8 @@ pub(super) struct Asked {
     pub(super) anew: bool,
     /// The oldest proof that suffices, in seconds.
     pub(super) max_age: Option<u64>,
+    /// The kinds of sign-in that the client wants.
+    pub(super) acr_values: Vec<String>,
     /// Who the person probably is.
     pub(super) login_hint: Option<String>,
 }
@@ -77,10 +79,13 @@ impl Asked {
     fn of(request: Option<&ValidatedRequest>, begin: &Begin<'_>, provider: &Provider) -> Self {
         let ages =
             [request.and_then(|r| r.max_age).map(u64::from), provider.max_age.map(|age| age.as_secs())];
+        // What the operator demands of every sign-in, a client cannot trade for something else.
+        let acr_values = request.filter(|_| !provider.authorize_params.contains_key("acr_values"));
         let hint = begin.hint.or_else(|| request?.login_hint.as_deref());
         Self {
             anew: begin.anew || request.is_some_and(|request| request.prompt.login),
             max_age: ages.into_iter().flatten().min(),
+            acr_values: acr_values.map(|request| request.acr_values.clone()).unwrap_or_default(),
             login_hint: hint.filter(|hint| hint.len() <= MAX_HINT_BYTES).map(str::to_owned),
         }
     }
@@ -231,6 +236,7 @@ fn authorization_url(
     let ours = [
         ("prompt", asked.anew.then(|| provider.prompt_login.clone())),
         ("max_age", asked.max_age.map(|age| age.to_string())),
+        ("acr_values", (!asked.acr_values.is_empty()).then(|| asked.acr_values.join(" "))),
         ("login_hint", asked.login_hint.clone()),
     ];
     let ours: Vec<_> = ours.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
@@ -307,9 +313,12 @@ mod tests {
         }
         let get = |asked: &Asked, name: &str| request(&provider, &pending(None), asked).get(name).cloned();
         assert_eq!(get(&Asked::default(), "prompt").as_deref(), Some("select_account"));
-        let asked = Asked { anew: true, max_age: Some(60), login_hint: Some("a@acme.com&x=y".into()) };
+        let acr_values = vec!["phr".into(), "mfa".into()];
+        let login_hint = Some("a@acme.com&x=y".into());
+        let asked = Asked { anew: true, max_age: Some(60), acr_values, login_hint };
         assert_eq!(get(&asked, "prompt").as_deref(), Some("login"));
         assert_eq!(get(&asked, "max_age").as_deref(), Some("60"));
+        assert_eq!(get(&asked, "acr_values").as_deref(), Some("phr mfa"));
         assert_eq!(get(&asked, "login_hint").as_deref(), Some("a@acme.com&x=y"));
         assert_eq!(get(&asked, "hd").as_deref(), Some("acme.com"));
         assert_eq!(get(&asked, "code_challenge"), None);

@@ -4,12 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    error::OAuthError, issuer::Issuer, pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet,
+    error::OAuthError, issuer::Issuer, pkce::CodeChallenge, purpose::Purpose, redirect_uri::RedirectUri,
+    scope::ScopeSet,
 };
-use crate::{
-    ids::{ClientId, ResourceId},
-    jose::Thumbprint,
-};
+use crate::{ids::ClientId, jose::Thumbprint};
 
 /// An authorization request that may be put before a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,14 +18,18 @@ pub struct ValidatedRequest {
     pub reply: Reply,
     /// The PKCE challenge.
     pub challenge: CodeChallenge,
-    /// What the token is for.
-    pub resource: ResourceId,
-    /// The resource's scopes that were asked for; empty stands for its defaults.
+    /// What is asked for.
+    pub purpose: Purpose,
+    /// The scopes that were asked for; empty stands for a resource's defaults.
     pub scope: ScopeSet,
     /// How the person may be involved.
     pub prompt: Prompt,
     /// The oldest sign-in that suffices, in seconds (OpenID Connect Core §3.1.2.1).
     pub max_age: Option<u32>,
+    /// The kinds of sign-in that the client wants, any of them (`acr_values`, OpenID Connect Core §3.1.2.1).
+    pub acr_values: Vec<String>,
+    /// What ties an ID token to this request (OpenID Connect Core §3.1.2.1).
+    pub nonce: Option<String>,
     /// Who the client thinks the person is.
     pub login_hint: Option<String>,
     /// Whether another site's page sent the browser here, so that a person may not have meant to come.
@@ -48,30 +50,32 @@ pub struct Prompt {
     pub consent: bool,
 }
 
-/// Where and with which `state` the answer goes.
+/// Where the answer goes, with which `state`, and in whose name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The checked redirect URI.
     pub redirect_uri: RedirectUri,
     /// The client's `state`, returned byte for byte.
     pub state: Option<String>,
+    /// Who answers (`iss`, RFC 9207 §2): the issuer that was asked.
+    pub issuer: Issuer,
 }
 
 impl Reply {
     /// The redirect that hands over a code, with `iss` (RFC 9207 §2).
-    pub fn with_code(&self, issuer: &Issuer, code: &str) -> String {
-        self.with(issuer, &[("code", code)])
+    pub fn with_code(&self, code: &str) -> String {
+        self.with(&[("code", code)])
     }
 
     /// The redirect that reports an error, with `iss` (RFC 9207 §2).
-    pub fn with_error(&self, issuer: &Issuer, error: &OAuthError) -> String {
-        self.with(issuer, &[("error", error.code.as_str()), ("error_description", &error.description)])
+    pub fn with_error(&self, error: &OAuthError) -> String {
+        self.with(&[("error", error.code.as_str()), ("error_description", &error.description)])
     }
 
-    fn with(&self, issuer: &Issuer, answer: &[(&str, &str)]) -> String {
+    fn with(&self, answer: &[(&str, &str)]) -> String {
         let mut parameters = answer.to_vec();
         parameters.extend(self.state.as_deref().map(|state| ("state", state)));
-        parameters.push(("iss", issuer.as_str()));
+        parameters.push(("iss", self.issuer.as_str()));
         self.redirect_uri.with_parameters(&parameters)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::token_exchange;
+use super::{purpose::Role, token_exchange};
 
 /// A `grant_type` that the token endpoint serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +26,17 @@ impl GrantType {
     /// Those behind which a person stands: all that a client can claim for itself, by registration or document. Any
     /// other is the operator's to give.
     pub const OF_PEOPLE: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+
+    /// Those that are served where Chancery is an identity provider.
+    pub const AT_IDP: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+
+    /// Those that are served in a role.
+    pub const fn served(role: Role) -> &'static [Self] {
+        match role {
+            Role::AuthorizationServer => &Self::ALL,
+            Role::IdentityProvider => &Self::AT_IDP,
+        }
+    }
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {

@@ -36,6 +36,12 @@ impl Issuer {
         self.text.splitn(4, '/').nth(3).map_or("", |rest| &self.text[self.text.len() - rest.len() - 1..])
     }
 
+    /// The issuer at a path below this one's; `path` begins with a slash and is plain.
+    #[must_use]
+    pub fn below(&self, path: &'static str) -> Self {
+        Self { text: self.url(path), loopback: self.loopback }
+    }
+
     /// Scheme, host and port: the `Origin` of our own pages.
     pub fn origin(&self) -> &str {
         &self.text[..self.text.len() - self.path().len()]

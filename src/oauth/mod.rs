@@ -7,6 +7,7 @@ pub mod grant_type;
 pub mod issuer;
 pub mod params;
 pub mod pkce;
+pub mod purpose;
 pub mod redirect_uri;
 pub mod resource;
 pub mod scope;

@@ -62,6 +62,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// These scopes, where no rule has anything to say.
+    pub const fn of(granted: ScopeSet) -> Self {
+        Self { granted, refused: Vec::new(), barred: None }
+    }
+
     /// Nothing, for this reason.
     pub fn barred(reason: Reason) -> Self {
         Self { granted: ScopeSet::default(), refused: Vec::new(), barred: Some(reason) }

@@ -6,9 +6,9 @@ use sqlx::types::Json;
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{ClientId, GrantId, IdentityId, ResourceId, SessionId, UserId},
+    ids::{ClientId, GrantId, IdentityId, SessionId, UserId},
     jose::Thumbprint,
-    oauth::{pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet},
+    oauth::{pkce::CodeChallenge, purpose::Purpose, redirect_uri::RedirectUri, scope::ScopeSet},
     secret::TokenHash,
 };
 
@@ -40,14 +40,16 @@ pub struct Permission {
     pub identity_id: IdentityId,
     /// The session in which she did.
     pub session_id: SessionId,
-    /// The resource.
-    pub resource: ResourceId,
-    /// What may be done there.
+    /// What is permitted.
+    pub purpose: Purpose,
+    /// How much of it.
     pub scope: ScopeSet,
     /// Where the code was sent.
     pub redirect_uri: RedirectUri,
     /// The PKCE challenge.
     pub challenge: CodeChallenge,
+    /// The client's `nonce` (OpenID Connect Core §3.1.2.1).
+    pub nonce: Option<String>,
     /// When her provider last saw her prove who she is.
     pub auth_time: Timestamp,
     /// The authentication context class.

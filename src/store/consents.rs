@@ -1,21 +1,22 @@
-//! Table `consents`: what users allowed clients to do at resources.
+//! Table `consents`: what users allowed clients.
 
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{ClientId, ResourceId, UserId},
-    oauth::scope::ScopeSet,
+    ids::{ClientId, UserId},
+    oauth::{purpose::Purpose, scope::ScopeSet},
 };
 
-/// What a user allowed a client to do at a resource, and at which redirect host.
+/// What a user allowed a client to do, and at which redirect host.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Consent {
     /// Who allowed it.
     pub user_id: UserId,
     /// To whom.
     pub client_id: ClientId,
-    /// Where.
-    pub resource: ResourceId,
+    /// For what.
+    #[sqlx(rename = "resource", try_from = "String")]
+    pub purpose: Purpose,
     /// What.
     #[sqlx(try_from = "String")]
     pub scope: ScopeSet,
@@ -30,14 +31,14 @@ pub async fn find(
     db: &Db,
     user: &UserId,
     client: &ClientId,
-    resource: &ResourceId,
+    purpose: &Purpose,
 ) -> Result<Option<Consent>, StoreError> {
     on!(db, |executor| sqlx::query_as(
         "SELECT * FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3"
     )
     .bind(user)
     .bind(client)
-    .bind(resource)
+    .bind(purpose.to_string())
     .fetch_optional(executor)
     .await)
 }
@@ -53,7 +54,7 @@ pub async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
     )
     .bind(&consent.user_id)
     .bind(&consent.client_id)
-    .bind(&consent.resource)
+    .bind(consent.purpose.to_string())
     .bind(consent.scope.to_string())
     .bind(&consent.redirect_host)
     .bind(consent.granted_at)
@@ -69,14 +70,14 @@ pub async fn delete(
     tx: &mut Tx,
     user: &UserId,
     client: &ClientId,
-    resource: &ResourceId,
+    purpose: &Purpose,
 ) -> Result<(), StoreError> {
     on!(tx, |executor| sqlx::query(
         "DELETE FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3"
     )
     .bind(user)
     .bind(client)
-    .bind(resource)
+    .bind(purpose.to_string())
     .execute(executor)
     .await
     .map(drop))?;

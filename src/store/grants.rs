@@ -5,9 +5,9 @@ use sqlx::types::Json;
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{ClientId, GrantId, IdentityId, ResourceId, SessionId, UserId},
+    ids::{ClientId, GrantId, IdentityId, SessionId, UserId},
     jose::Thumbprint,
-    oauth::scope::ScopeSet,
+    oauth::{purpose::Purpose, scope::ScopeSet},
 };
 
 /// How a grant came to be.
@@ -20,7 +20,7 @@ pub enum GrantOrigin {
     IdJag,
 }
 
-/// A standing permission: what a client may do for a user at a resource until it ends.
+/// A standing permission: what a client may do for a user until it ends.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Grant {
     /// Its id.
@@ -35,9 +35,10 @@ pub struct Grant {
     pub session_id: Option<SessionId>,
     /// Who may.
     pub client_id: ClientId,
-    /// Where.
-    pub resource: ResourceId,
-    /// The resource's URI when the grant was made: a resource that moved is another audience.
+    /// For what.
+    #[sqlx(rename = "resource", try_from = "String")]
+    pub purpose: Purpose,
+    /// The audience's URI when the grant was made: a resource that moved is another one.
     pub audience: String,
     /// What.
     #[sqlx(try_from = "String")]
@@ -73,7 +74,7 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
     .bind(&grant.identity_id)
     .bind(&grant.session_id)
     .bind(&grant.client_id)
-    .bind(&grant.resource)
+    .bind(grant.purpose.to_string())
     .bind(&grant.audience)
     .bind(grant.scope.to_string())
     .bind(grant.auth_time)
@@ -111,7 +112,7 @@ pub async fn keep(tx: &mut Tx, grant: &Grant) -> Result<GrantId, StoreError> {
         .bind(&grant.user_id)
         .bind(&grant.identity_id)
         .bind(&grant.client_id)
-        .bind(&grant.resource)
+        .bind(grant.purpose.to_string())
         .bind(&grant.audience)
         .bind(grant.scope.to_string())
         .bind(grant.auth_time)
@@ -183,12 +184,12 @@ pub async fn revoke(tx: &mut Tx, id: &GrantId, now: Timestamp) -> Result<bool, S
     Ok(revoked.is_some())
 }
 
-/// Ends all grants of a user to a client at a resource and names them.
+/// Ends all grants of a user to a client for this and names them.
 pub async fn revoke_all(
     tx: &mut Tx,
     user: &UserId,
     client: &ClientId,
-    resource: &ResourceId,
+    purpose: &Purpose,
     now: Timestamp,
 ) -> Result<Vec<GrantId>, StoreError> {
     let revoked: Vec<(GrantId,)> = on!(tx, |executor| sqlx::query_as(
@@ -197,7 +198,7 @@ pub async fn revoke_all(
     )
     .bind(user)
     .bind(client)
-    .bind(resource)
+    .bind(purpose.to_string())
     .bind(now)
     .fetch_all(executor)
     .await)?;

@@ -1,7 +1,7 @@
 //! The table `signing_keys`.
 
 use super::{Db, Engine, StoreError, Tx, on};
-use crate::{clock::Timestamp, jose::signer::SigningAlgorithm, seal::Sealed};
+use crate::{clock::Timestamp, jose::signer::SigningAlgorithm, oauth::purpose::Role, seal::Sealed};
 
 /// A signing key as it is kept.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -22,28 +22,28 @@ pub struct SigningKey {
 }
 
 const PUBLISHED: &str = "SELECT id, algorithm, sealed, created_at, active_at, retired_at FROM signing_keys \
-                         WHERE retired_at IS NULL OR retired_at > $1 ORDER BY active_at, id";
+                         WHERE role = $2 AND (retired_at IS NULL OR retired_at > $1) ORDER BY active_at, id";
 
-/// The keys that are published at `now`, in the order in which they become active.
-pub async fn published(db: &Db, now: Timestamp) -> Result<Vec<SigningKey>, StoreError> {
-    on!(db, |executor| sqlx::query_as(PUBLISHED).bind(now).fetch_all(executor).await)
+/// A role's keys that are published at `now`, in the order in which they become active.
+pub async fn published(db: &Db, role: Role, now: Timestamp) -> Result<Vec<SigningKey>, StoreError> {
+    on!(db, |executor| sqlx::query_as(PUBLISHED).bind(now).bind(role.as_str()).fetch_all(executor).await)
 }
 
 /// As [`published`], with the promise that nobody else makes or retires a key before this transaction ends.
-pub async fn lock(tx: &mut Tx, now: Timestamp) -> Result<Vec<SigningKey>, StoreError> {
+pub async fn lock(tx: &mut Tx, role: Role, now: Timestamp) -> Result<Vec<SigningKey>, StoreError> {
     /// Any number will do, as long as no other lock has it: "chansign".
     const LOCK: i64 = 0x6368_616e_7369_676e;
     // SQLite has one writer, and this transaction is it.
     if let Engine::Postgres(connection) = tx.executor() {
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await?;
     }
-    on!(tx, |executor| sqlx::query_as(PUBLISHED).bind(now).fetch_all(executor).await)
+    on!(tx, |executor| sqlx::query_as(PUBLISHED).bind(now).bind(role.as_str()).fetch_all(executor).await)
 }
 
-/// Keeps a new key.
-pub async fn insert(tx: &mut Tx, key: &SigningKey) -> Result<(), StoreError> {
-    const INSERT: &str = "INSERT INTO signing_keys (id, algorithm, sealed, created_at, active_at, retired_at) \
-                          VALUES ($1, $2, $3, $4, $5, $6)";
+/// Keeps a new key of a role.
+pub async fn insert(tx: &mut Tx, role: Role, key: &SigningKey) -> Result<(), StoreError> {
+    const INSERT: &str = "INSERT INTO signing_keys (id, algorithm, sealed, created_at, active_at, retired_at, role) \
+                          VALUES ($1, $2, $3, $4, $5, $6, $7)";
     on!(tx, |executor| {
         sqlx::query(INSERT)
             .bind(&key.id)
@@ -52,14 +52,15 @@ pub async fn insert(tx: &mut Tx, key: &SigningKey) -> Result<(), StoreError> {
             .bind(key.created_at)
             .bind(key.active_at)
             .bind(key.retired_at)
+            .bind(role.as_str())
             .execute(executor)
             .await
             .map(|_| ())
     })
 }
 
-/// Says when the keys that have no successor yet will no longer be published.
-pub async fn retire_all(tx: &mut Tx, at: Timestamp) -> Result<(), StoreError> {
-    const UPDATE: &str = "UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL";
-    on!(tx, |executor| sqlx::query(UPDATE).bind(at).execute(executor).await.map(|_| ()))
+/// Says when a role's keys that have no successor yet will no longer be published.
+pub async fn retire_all(tx: &mut Tx, role: Role, at: Timestamp) -> Result<(), StoreError> {
+    const UPDATE: &str = "UPDATE signing_keys SET retired_at = $1 WHERE role = $2 AND retired_at IS NULL";
+    on!(tx, |executor| sqlx::query(UPDATE).bind(at).bind(role.as_str()).execute(executor).await.map(|_| ()))
 }

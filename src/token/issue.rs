@@ -1,14 +1,16 @@
-//! What leaves the token endpoint: the access token (RFC 9068) and the response around it (RFC 6749 §5.1).
+//! What leaves the token endpoints: the access token (RFC 9068), beside it the ID token where we are an identity
+//! provider, and the response around them (RFC 6749 §5.1).
 
 use serde::Serialize;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{Event, Kind},
     clock::Timestamp,
-    config::resource::{Resource, TokenClaim},
+    config::resource::TokenClaim,
+    idp,
     ids::{ClientId, TokenId},
-    jose::Thumbprint,
+    jose::{Thumbprint, signer::SignError},
     oauth::{scope::ScopeSet, token_exchange::TokenType},
     secret::RefreshToken,
     store::grants::Grant,
@@ -23,8 +25,10 @@ pub struct Issuance<'a> {
     pub client: ClientId,
     /// The person whom it stands for; none where the client stands for itself.
     pub person: Option<Person>,
-    /// The resource that it is for.
-    pub resource: &'a Resource,
+    /// Who accepts it.
+    pub audience: Audience<'a>,
+    /// What ties an ID token to the authorization request.
+    pub nonce: Option<String>,
     /// What it allows, at most what the grant does.
     pub scope: ScopeSet,
     /// The key that it is bound to (RFC 9449 §6).
@@ -58,8 +62,8 @@ pub struct Delegation {
 }
 
 /// What is recorded of a token request that concerns a grant.
-pub fn event(kind: Kind, request: &TokenRequest, grant: &Grant, resource: &Resource) -> Event {
-    request.event(kind).user(&grant.user_id).resource(&resource.uri).grant(&grant.id)
+pub fn event(kind: Kind, request: &TokenRequest, grant: &Grant, audience: Audience<'_>) -> Event {
+    request.event(kind).user(&grant.user_id).resource(audience.uri()).grant(&grant.id)
 }
 
 /// A successful answer (RFC 6749 §5.1). `scope` is always stated.
@@ -73,6 +77,8 @@ pub struct TokenResponse {
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
 }
 
 /// The claims of an access token (RFC 9068 §2.2). `grant_id` is ours: the grant that the token stands on, by which we
@@ -113,28 +119,40 @@ struct Confirmation<'a> {
     jkt: &'a Thumbprint,
 }
 
-/// Signs the access token and writes the response.
+/// Signs the tokens and writes the response.
 pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiError> {
-    let Issuance { client, person, resource, scope, bound_to, refresh_token, delegation, token_id, now } =
-        issuance;
-    let lifetime = resource.access_token.unwrap_or(app.config.lifetimes.access_token);
-    let mut expires_at = now.plus(lifetime);
+    let Issuance {
+        client,
+        person,
+        audience,
+        nonce,
+        scope,
+        bound_to,
+        refresh_token,
+        delegation,
+        token_id,
+        now,
+    } = issuance;
+    let mut expires_at = now.plus(audience.access_token_lasts(&app.config));
     if let Some(delegation) = &delegation {
         expires_at = expires_at.min(delegation.not_after);
     }
-    let scope = scope.to_string();
-    let asks = |claim| resource.token_claims.contains(&claim);
     let grant = person.as_ref().map(|person| &person.grant);
     let standing = person.as_ref().map(|person| &person.standing);
+    let asks = |claim| match audience {
+        Audience::Resource(resource) => resource.token_claims.contains(&claim),
+        Audience::Idp(_) => false,
+    };
+    let scope_text = scope.to_string();
     let claims = AccessTokenClaims {
-        iss: app.config.server.issuer.as_str(),
+        iss: app.config.issuer(audience.role()).as_str(),
         sub: grant.map_or(client.as_str(), |grant| grant.user_id.as_str()),
-        aud: resource.uri.as_str(),
+        aud: audience.uri().as_str(),
         exp: expires_at.as_secs(),
         iat: now.as_secs(),
         jti: token_id.as_str(),
         client_id: client.as_str(),
-        scope: &scope,
+        scope: &scope_text,
         auth_time: grant.and_then(|grant| grant.auth_time).map(Timestamp::as_secs),
         acr: grant.and_then(|grant| grant.acr.as_deref()),
         amr: grant.map_or(&[], |grant| &grant.amr),
@@ -147,17 +165,27 @@ pub fn respond(app: &App, issuance: Issuance<'_>) -> Result<TokenResponse, ApiEr
         act: delegation.as_ref().map(|delegation| &delegation.actor),
         cnf: bound_to.as_ref().map(|jkt| Confirmation { jkt }),
     };
-    let access_token = app
-        .keys
-        .signer()
-        .sign("at+jwt", &claims)
-        .map_err(|error| ApiError::unavailable(format!("signing: {error}")))?;
+    let signer = app.keys_for(audience).signer();
+    let access_token = signer.sign("at+jwt", &claims).map_err(unsigned)?;
+    let id_token = match (audience, &person) {
+        (Audience::Idp(idp), Some(person)) => {
+            let signed = idp::id_token::sign(app, idp, person, (&scope, nonce.as_deref()), now);
+            Some(signed.map_err(unsigned)?)
+        }
+        (Audience::Idp(_) | Audience::Resource(_), _) => None,
+    };
     Ok(TokenResponse {
         access_token,
         issued_token_type: delegation.map(|_| TokenType::AccessToken.as_str()),
         token_type: if bound_to.is_some() { "DPoP" } else { "Bearer" },
         expires_in: u64::try_from(expires_at.as_secs() - now.as_secs()).unwrap_or(0),
-        scope,
+        scope: scope_text,
         refresh_token: refresh_token.map(|token| token.expose().to_owned()),
+        id_token,
     })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function in map_err")]
+fn unsigned(error: SignError) -> ApiError {
+    ApiError::unavailable(format!("signing: {error}"))
 }

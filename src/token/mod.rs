@@ -1,7 +1,7 @@
-//! The token endpoint (OAuth 2.1 §3.2). The pipeline owns the steps that every grant shares, in their order: the
-//! parameters are parsed, the client proves itself and, where its tokens are bound to one, a key (RFC 9449), the grant is
-//! one that we serve and the client may use. A grant then verifies its own credential and consumes it in one transaction
-//! with what it records; the pipeline signs.
+//! The token endpoints (OAuth 2.1 §3.2), one for each role. The pipeline owns the steps that every grant shares, in their
+//! order: the parameters are parsed, the client proves itself and, where its tokens are bound to one, a key (RFC 9449),
+//! the grant is one that we serve and the client may use. A grant then verifies its own credential and consumes it in one
+//! transaction with what it records; the pipeline signs.
 
 pub mod actor;
 pub mod dpop;
@@ -16,17 +16,16 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{MethodRouter, post},
 };
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{Event, Kind},
     clients::authenticate::{Authenticated, authenticate},
-    config::resource::Resource,
     dpop::Proof,
     jose::Thumbprint,
-    oauth::{error::ErrorCode, grant_type::GrantType, params::Params},
+    oauth::{error::ErrorCode, grant_type::GrantType, params::Params, purpose::Role},
     store::{Tx, replays},
     web::{
         error::ApiError,
@@ -36,12 +35,20 @@ use crate::{
 
 /// The endpoint's route.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/oauth/token", post(token))
+    let role = Role::AuthorizationServer;
+    Router::new().route(role.token_endpoint(), endpoint(role))
+}
+
+/// The token endpoint of a role.
+pub fn endpoint(role: Role) -> MethodRouter<Arc<App>> {
+    post(move |state, origin, headers, form| token(role, state, origin, headers, form))
 }
 
 /// What a grant works with: a client that proved itself, and what it sent.
 #[derive(Debug)]
 pub struct TokenRequest {
+    /// In which role we are asked.
+    pub role: Role,
     /// The client.
     pub client: Authenticated,
     /// The parameters.
@@ -72,10 +79,13 @@ impl TokenRequest {
         }
     }
 
-    /// Begins the transaction in which a grant takes effect and a token for `resource` is issued. A grant that issues
+    /// Begins the transaction in which a grant takes effect and a token for `audience` is issued. A grant that issues
     /// one begins here.
-    pub async fn begin(&self, app: &App, resource: &Resource) -> Result<Tx, ApiError> {
-        if resource.dpop_required && self.proof.is_none() {
+    pub async fn begin(&self, app: &App, audience: Audience<'_>) -> Result<Tx, ApiError> {
+        if let Audience::Resource(resource) = audience
+            && resource.dpop_required
+            && self.proof.is_none()
+        {
             let reason = format!(
                 "resource {} takes tokens bound to a key alone, and there is no DPoP proof",
                 resource.id
@@ -113,24 +123,26 @@ async fn lose(app: &App, tx: Tx) -> Result<(), ApiError> {
 }
 
 async fn token(
+    role: Role,
     State(app): State<Arc<App>>,
     origin: Origin,
     headers: HeaderMap,
     form: Result<ApiForm, ApiError>,
 ) -> Response {
-    let mut response = respond(&app, origin, &headers, form).await;
+    let mut response = respond(&app, role, origin, &headers, form).await;
     response.headers_mut().extend(dpop::nonce_header(&app));
     response
 }
 
 async fn respond(
     app: &Arc<App>,
+    role: Role,
     origin: Origin,
     headers: &HeaderMap,
     form: Result<ApiForm, ApiError>,
 ) -> Response {
     let refused = Event::new(Kind::TokenRefused, &origin.recorded);
-    let (client, params) = match prove(app, &origin, headers, form).await {
+    let (client, params) = match prove(app, role, &origin, headers, form).await {
         Ok(proven) => proven,
         Err(error) => return app.refuse(&origin, refused, error).await.into_response(),
     };
@@ -138,9 +150,9 @@ async fn respond(
     if let Some(grant) = params.get("grant_type").and_then(GrantType::parse) {
         refused = refused.detail("grant_type", grant.as_str());
     }
-    let endpoint = app.config.server.issuer.url("/oauth/token");
+    let endpoint = app.config.server.issuer.url(role.token_endpoint());
     let answered = match dpop::prove(app, headers, &endpoint, client.client()) {
-        Ok(proof) => answer(app, &TokenRequest { client, params, origin: origin.clone(), proof }).await,
+        Ok(proof) => answer(app, &TokenRequest { role, client, params, origin: origin.clone(), proof }).await,
         Err(error) => Err(error),
     };
     match answered {
@@ -151,16 +163,18 @@ async fn respond(
 
 async fn prove(
     app: &Arc<App>,
+    role: Role,
     origin: &Origin,
     headers: &HeaderMap,
     form: Result<ApiForm, ApiError>,
 ) -> Result<(Authenticated, Params), ApiError> {
     let ApiForm(params) = form?;
-    Ok((authenticate(app, origin.source, headers, &params).await?, params))
+    Ok((authenticate(app, role, origin.source, headers, &params).await?, params))
 }
 
 async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiError> {
     let grant = GrantType::parse(request.params.require("grant_type")?)
+        .filter(|grant| GrantType::served(request.role).contains(grant))
         .ok_or_else(|| ApiError::new(ErrorCode::UnsupportedGrantType, "this grant_type is not supported"))?;
     if !request.client.client().may_use(grant) {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));

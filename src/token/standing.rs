@@ -2,13 +2,12 @@
 //! latest word.
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::About,
-    config::resource::Resource,
     identity::entry,
     ids::{ClientId, IdentityId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
-    policy::{self, Asked, Subject},
+    policy::{self, Asked, Decision, Subject},
     store::{consents, identities},
     web::error::ApiError,
 };
@@ -20,15 +19,19 @@ pub struct Standing {
     pub subject: Subject,
     /// Her e-mail address.
     pub email: Option<String>,
+    /// Whether her provider vouches for the address.
+    pub email_verified: bool,
+    /// Her name.
+    pub name: Option<String>,
 }
 
-/// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she is and what of `scope` she may
-/// have and still allows.
+/// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she is
+/// and what of `scope` she may have and still allows.
 pub async fn confirm(
     app: &App,
     (user, identity): (&UserId, &IdentityId),
     client: &ClientId,
-    resource: &Resource,
+    audience: Audience<'_>,
     scope: &ScopeSet,
 ) -> Result<(Standing, ScopeSet), ApiError> {
     let gone = |about: &About, reason: String| {
@@ -36,7 +39,7 @@ pub async fn confirm(
             .with_reason(reason)
             .with_about(about.clone())
     };
-    let about = About::default().user(user).client(client).resource(&resource.uri).asked(scope);
+    let about = About::default().user(user).client(client).resource(audience.uri()).asked(scope);
     let account = identities::find_enabled(&app.db, identity)
         .await?
         .ok_or_else(|| gone(&about, format!("user {user} is disabled or gone")))?;
@@ -49,10 +52,13 @@ pub async fn confirm(
     }
     let subject =
         Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };
-    let consent = consents::find(&app.db, user, client, &resource.id)
+    let consent = consents::find(&app.db, user, client, &audience.purpose())
         .await?
         .ok_or_else(|| gone(&about, "the consent was withdrawn".to_owned()))?;
-    let decision = policy::decide(&subject, Asked { client, resource, scope });
+    let decision = match audience {
+        Audience::Resource(resource) => policy::decide(&subject, Asked { client, resource, scope }),
+        Audience::Idp(idp) => Decision::of(scope.intersection(&idp.declared.scopes_of(client))),
+    };
     // Of no scope the policy grants the resource's defaults, which must not slip in.
     let allowed = decision.granted.intersection(scope);
     if decision.barred.is_some() || (allowed.is_empty() && !scope.is_empty()) {
@@ -62,5 +68,6 @@ pub async fn confirm(
     if granted.is_empty() && !allowed.is_empty() {
         return Err(gone(&about, "the consent covers none of the scopes".to_owned()));
     }
-    Ok((Standing { subject, email: account.email }, granted))
+    let (email, email_verified, name) = (account.email, account.email_verified, account.name);
+    Ok((Standing { subject, email, email_verified, name }, granted))
 }

@@ -24,7 +24,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 pub use self::account::{Account, Application, LinkedAccount, Session};
-pub use self::consent::{Client, Consent, Further, RefusedScope, ReturnsTo, Scope};
+pub use self::consent::{Asks, Client, Consent, Further, RefusedScope, ReturnsTo, Scope};
 pub use self::outcome::{Back, Done, ErrorPage, Link};
 pub use self::shown::{Host, LocalPath, Moment, Name, Plain, Prose, Span};
 pub use self::sign_in::{Asking, Chooser, DevSignIn, EmailForm, ProviderChoice, TestUser};

@@ -36,13 +36,14 @@ const AROUND: [(&str, &str); 5] = [
 ];
 
 /// The sections that may stand alone.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "server",
     "database",
     "encryption",
     "providers",
     "resources",
     "clients",
+    "idp",
     "registration",
     "dpop",
     "lifetimes",

@@ -23,6 +23,7 @@ mod dpop;
 mod dpop_binding;
 mod exchange;
 mod identity;
+mod idp;
 mod machine;
 mod metadata;
 mod outage;

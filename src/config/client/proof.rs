@@ -69,7 +69,7 @@ impl ClientKeys {
 }
 
 impl ClientProof {
-    pub(super) fn read(section: &Section<'_>, loopback: bool) -> Self {
+    pub(in crate::config) fn read(section: &Section<'_>, loopback: bool) -> Self {
         let secret = section.optional("secret", strong_secret);
         let inline = section.optional("jwks", key_set);
         let address = section.optional("jwks_uri", |written| upstream_url(&written, loopback));

@@ -1,5 +1,6 @@
 //! What each mistake is answered with, word for word: these sentences are what an operator gets.
 
+mod idp;
 mod providers;
 
 use rstest::rstest;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use sqlx::types::Json;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::Kind,
-    config::resource::Resource,
     ids::{GrantId, TokenId},
     oauth::{error::ErrorCode, grant_type::GrantType, pkce, resource::ResourceUri},
     secret::{AuthorizationCode, RefreshToken},
@@ -26,7 +25,7 @@ use crate::{
 
 /// Exchanges a code for a grant and its first tokens.
 pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Issuance<'a>, ApiError> {
-    let (code, resource) = verify(app, request).await?;
+    let (code, audience) = verify(app, request).await?;
     let now = app.clock.now();
     if code.consumed_at.is_some() {
         return Err(replayed(app, request, &code).await);
@@ -37,7 +36,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     let permission = &code.permission;
     let user = (&code.user_id, &permission.identity_id);
     let (standing, scope) =
-        standing::confirm(app, user, &code.client_id, resource, &permission.scope).await?;
+        standing::confirm(app, user, &code.client_id, audience, &permission.scope).await?;
 
     let client = request.client.client();
     let expires_at = now.plus(app.config.lifetimes.refresh_absolute);
@@ -48,8 +47,8 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         origin: GrantOrigin::Consent,
         session_id: Some(permission.session_id.clone()),
         client_id: code.client_id.clone(),
-        resource: resource.id.clone(),
-        audience: resource.uri.as_str().to_owned(),
+        purpose: permission.purpose.clone(),
+        audience: audience.uri().as_str().to_owned(),
         scope: permission.scope.clone(),
         auth_time: Some(permission.auth_time),
         acr: permission.acr.clone(),
@@ -63,7 +62,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     let refresh_token = client.may_use(GrantType::RefreshToken).then(|| RefreshToken::new(&app.entropy));
     let token_id = TokenId::new(&app.clock, &app.entropy);
 
-    let mut tx = request.begin(app, resource).await?;
+    let mut tx = request.begin(app, audience).await?;
     if !codes::consume(&mut tx, &code.hash, &grant.id, now).await? {
         lose(app, tx).await?;
         return Err(replayed(app, request, &code).await);
@@ -76,15 +75,17 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     crate::store::clients::touch(&mut tx, &grant.client_id, now).await?;
     app.record(
         &mut tx,
-        &issue::event(Kind::TokenIssued, request, &grant, resource).scope(&scope).detail("jti", &token_id),
+        &issue::event(Kind::TokenIssued, request, &grant, audience).scope(&scope).detail("jti", &token_id),
     )
     .await?;
     tx.commit().await?;
+    let nonce = code.permission.0.nonce;
     let person = Some(Person { grant, standing });
     Ok(Issuance {
         client: code.client_id,
         person,
-        resource,
+        audience,
+        nonce,
         scope,
         bound_to: request.bound_to().cloned(),
         refresh_token,
@@ -96,7 +97,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
 
 /// Everything that can be checked without changing anything: the code exists, is this client's, and was asked for with
 /// this verifier, redirect URI and resource.
-async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<(Code, &'a Resource), ApiError> {
+async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<(Code, Audience<'a>), ApiError> {
     let params = &request.params;
     let sent = params.require("code")?;
     let verifier = params.require("code_verifier")?;
@@ -109,6 +110,10 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<(Code, &'a R
     let code = AuthorizationCode::parse(sent).ok_or_else(|| dead("not a code of ours"))?;
     let code = codes::find(&app.db, &code.hash()).await?.ok_or_else(|| dead("no such code"))?;
     let permission = &code.permission;
+    // Names of clients mean something to one of our issuers alone, so this one goes first.
+    if permission.purpose.role() != request.role {
+        return Err(dead("the code is the other issuer's"));
+    }
     if code.client_id != request.client.client().id {
         return Err(dead("the code was issued to another client"));
     }
@@ -121,18 +126,16 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<(Code, &'a R
     if permission.jkt.as_ref().is_some_and(|key| !request.proves(key)) {
         return Err(dead("the code is bound to a key that the request does not prove"));
     }
-    let resource = app
-        .config
-        .resources
-        .get(&permission.resource)
-        .ok_or_else(|| dead("the resource is no longer configured"))?;
-    check_resource(request, resource)?;
-    Ok((code, resource))
+    let audience = app
+        .audience(&permission.purpose)
+        .ok_or_else(|| dead("what the code is for is no longer configured"))?;
+    check_resource(request, audience)?;
+    Ok((code, audience))
 }
 
 /// A `resource` at the token endpoint may only repeat the one of the grant (RFC 8707 §2.2).
-pub(super) fn check_resource(request: &TokenRequest, granted: &Resource) -> Result<(), ApiError> {
-    let matches = |text: &str| ResourceUri::try_from(text.to_owned()).is_ok_and(|uri| uri == granted.uri);
+pub(super) fn check_resource(request: &TokenRequest, granted: Audience<'_>) -> Result<(), ApiError> {
+    let matches = |text: &str| ResourceUri::try_from(text.to_owned()).is_ok_and(|uri| uri == *granted.uri());
     if request.params.all("resource").all(matches) {
         Ok(())
     } else {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{About, Kind},
     authorize::request::{resource_of, resource_scopes},
     config::resource::Resource,
@@ -31,14 +31,15 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         .scope(&scope)
         .detail("jti", &token_id)
         .detail("client_name", &client.name);
-    let mut tx = request.begin(app, resource).await?;
+    let mut tx = request.begin(app, Audience::Resource(resource)).await?;
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
     tracing::info!(client = %client.id, name = %client.name, resource = %resource.id, %scope, "token for the client itself");
     Ok(Issuance {
         client: client.id.clone(),
         person: None,
-        resource,
+        audience: Audience::Resource(resource),
+        nonce: None,
         scope,
         bound_to: request.bound_to().cloned(),
         refresh_token: None,

@@ -12,10 +12,10 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{About, Kind},
     clock::Timestamp,
-    config::resource::Resource,
+    idp,
     ids::TokenId,
     oauth::{error::ErrorCode, scope::ScopeSet},
     secret::{RefreshKind, RefreshToken, TokenKind as _},
@@ -37,7 +37,7 @@ struct Verified<'a> {
     presented: RefreshToken,
     stored: StoredRefreshToken,
     grant: Grant,
-    resource: &'a Resource,
+    audience: Audience<'a>,
     asked: ScopeSet,
 }
 
@@ -60,12 +60,12 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
             None => return Err(reused(app, request, &verified, now).await),
         },
     };
-    let Verified { presented, stored, grant, resource, asked } = verified;
+    let Verified { presented, stored, grant, audience, asked } = verified;
     let user = (&grant.user_id, &grant.identity_id);
-    let (standing, scope) = standing::confirm(app, user, &grant.client_id, resource, &asked).await?;
+    let (standing, scope) = standing::confirm(app, user, &grant.client_id, audience, &asked).await?;
 
     let token_id = TokenId::new(&app.clock, &app.entropy);
-    let mut tx = request.begin(app, resource).await?;
+    let mut tx = request.begin(app, audience).await?;
     let successor = if let Some(successor) = retried {
         successor
     } else {
@@ -91,7 +91,7 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     }
     crate::store::clients::touch(&mut tx, &grant.client_id, now).await?;
     let event =
-        issue::event(Kind::TokenRefreshed, request, &grant, resource).scope(&scope).detail("jti", &token_id);
+        issue::event(Kind::TokenRefreshed, request, &grant, audience).scope(&scope).detail("jti", &token_id);
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
     let client = grant.client_id.clone();
@@ -99,7 +99,20 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     let bound_to = request.bound_to().cloned();
     let refresh_token = Some(successor);
     let delegation = None;
-    Ok(Some(Issuance { client, person, resource, scope, bound_to, refresh_token, delegation, token_id, now }))
+    // The nonce belongs to the authentication; an ID token of a refresh has none (OpenID Connect Core §12.2).
+    let nonce = None;
+    Ok(Some(Issuance {
+        client,
+        person,
+        audience,
+        nonce,
+        scope,
+        bound_to,
+        refresh_token,
+        delegation,
+        token_id,
+        now,
+    }))
 }
 
 async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>, ApiError> {
@@ -111,6 +124,10 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>
     let now = app.clock.now();
     let about = || About::default().user(&grant.user_id).grant(&grant.id).asked(&grant.scope);
     let dead = |reason| dead(reason).with_about(about());
+    // Names of clients mean something to one of our issuers alone, so this one goes first.
+    if grant.purpose.role() != request.role {
+        return Err(dead("the token is the other issuer's"));
+    }
     if grant.client_id != request.client.client().id {
         return Err(dead("the token was issued to another client"));
     }
@@ -126,22 +143,25 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>
     if stored.expires_at <= now {
         return Err(dead("the token was not used for too long"));
     }
-    let resource = app
-        .config
-        .resources
-        .get(&grant.resource)
-        .filter(|resource| resource.uri.as_str() == grant.audience)
-        .ok_or_else(|| dead("the resource is no longer configured"))?;
-    check_resource(request, resource)?;
-    let asked = asked_scope(request, &grant)?;
-    Ok(Verified { presented, stored, grant, resource, asked })
+    let audience = app
+        .audience(&grant.purpose)
+        .filter(|audience| audience.uri().as_str() == grant.audience)
+        .ok_or_else(|| dead("what the token is for is no longer configured"))?;
+    check_resource(request, audience)?;
+    let asked = asked_scope(request, &grant, audience)?;
+    Ok(Verified { presented, stored, grant, audience, asked })
 }
 
 /// The scopes for this token: those asked for, at most the grant's; the grant's where none are asked for.
-fn asked_scope(request: &TokenRequest, grant: &Grant) -> Result<ScopeSet, ApiError> {
+fn asked_scope(request: &TokenRequest, grant: &Grant, audience: Audience<'_>) -> Result<ScopeSet, ApiError> {
     let Some(text) = request.params.get("scope") else { return Ok(grant.scope.clone()) };
     let invalid = |text: &'static str| ApiError::new(ErrorCode::InvalidScope, text);
-    let asked = crate::authorize::request::resource_scopes(&ScopeSet::parse(text).map_err(invalid)?);
+    let asked = ScopeSet::parse(text).map_err(invalid)?;
+    let asked = match audience {
+        Audience::Resource(_) => crate::authorize::request::resource_scopes(&asked),
+        // An ID token is always of somebody.
+        Audience::Idp(_) => asked.intersection(&grant.scope).union(&idp::scopes::required()),
+    };
     if asked.is_empty() {
         Ok(grant.scope.clone())
     } else if asked.is_subset(&grant.scope) {
@@ -189,7 +209,7 @@ async fn reused(app: &App, request: &TokenRequest, verified: &Verified<'_>, now:
     let ended = async {
         let mut tx = request.spend(app).await?;
         if grants::revoke(&mut tx, &verified.grant.id, now).await? {
-            let event = issue::event(Kind::RefreshReused, request, &verified.grant, verified.resource);
+            let event = issue::event(Kind::RefreshReused, request, &verified.grant, verified.audience);
             app.record(&mut tx, &event).await?;
         }
         Ok(tx.commit().await?)

@@ -22,17 +22,15 @@ pub struct Consent {
     pub client: Client,
     /// Where the browser goes with the answer.
     pub returns_to: ReturnsTo,
-    /// What the resource is called.
-    pub resource: Name,
-    /// The host of the resource's URI.
-    pub resource_host: Host,
+    /// What is asked for.
+    pub asks: Asks,
     /// Who answers.
     pub person: Person,
     /// What may be allowed.
     pub scopes: Vec<Scope>,
     /// What was asked but the rules refuse.
     pub refused: Vec<RefusedScope>,
-    /// The life of an access token.
+    /// The life of an access token, or of the ID token.
     pub access_lasts: Span,
     /// How long the client may keep access while the person is away; `None` without a refresh token.
     pub refresh_lasts: Option<Span>,
@@ -40,6 +38,19 @@ pub struct Consent {
     pub remembered: bool,
     /// Why the page is shown again, such as when no scope was left ticked.
     pub problem: Option<Prose>,
+}
+
+/// What is asked for.
+pub enum Asks {
+    /// To use a resource.
+    Access {
+        /// What it is called.
+        resource: Name,
+        /// The host of its URI.
+        host: Host,
+    },
+    /// To know who the person is.
+    SignIn,
 }
 
 /// The client, and how far its name can be believed.

@@ -25,8 +25,8 @@ pub struct Chooser {
 pub struct Asking {
     /// What the client is called.
     pub client: Name,
-    /// What it wants to use.
-    pub resource: Name,
+    /// What it wants to use; `None` where it wants to know who the person is.
+    pub resource: Option<Name>,
 }
 
 /// A form with `email` and `csrf`, posted to `action`.

@@ -40,8 +40,7 @@ fn consent() -> Consent {
         csrf: hostile(),
         client: Client { name: name(), host: Some(name()), declared: true, unproven: true },
         returns_to: ReturnsTo::Site(name()),
-        resource: name(),
-        resource_host: name(),
+        asks: Asks::Access { resource: name(), host: name() },
         person: person(),
         scopes: vec![scope(true), scope(false)],
         refused: vec![RefusedScope {
@@ -59,7 +58,7 @@ fn chooser() -> Chooser {
     let provider = || ProviderChoice { name: name(), href: "javascript:alert(1)".into() };
     Chooser {
         chrome: chrome(true),
-        asking: Some(Asking { client: name(), resource: name() }),
+        asking: Some(Asking { client: name(), resource: Some(name()) }),
         email: Some(EmailForm {
             action: "https://evil.example/".into(),
             csrf: hostile(),
@@ -254,7 +253,11 @@ fn consent_says_beside_a_scope_what_it_lets_the_service_use_elsewhere() {
         ticked: true,
     };
     let scopes = vec![scope("a", vec![further]), scope("b", vec![])];
-    let page = render(&Consent { scopes, resource: "Ticket desk".into(), ..consent() });
+    let page = render(&Consent {
+        scopes,
+        asks: Asks::Access { resource: "Ticket desk".into(), host: name() },
+        ..consent()
+    });
     let labels: Vec<_> = find(&page, "label[for]").into_iter().map(text).collect();
     let then = "Ticket desk may then use Wiki for you: Read the wiki , Search it";
     assert_eq!(labels, [format!("Read tickets {then}").as_str(), "Read tickets"]);

@@ -1,6 +1,9 @@
 //! An OAuth client, by hand: each parameter can be changed to what an attacker would send.
 
-use chancery::{entropy::Entropy, oauth::pkce::CodeChallenge};
+use chancery::{
+    entropy::Entropy,
+    oauth::{pkce::CodeChallenge, purpose::Role},
+};
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
@@ -13,6 +16,8 @@ use super::{
 /// A client with its parameters for one authorization.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
+    /// Which of our issuers it asks.
+    pub(crate) role: Role,
     pub(crate) id: String,
     pub(crate) redirect_uri: String,
     pub(crate) resource: Option<String>,
@@ -34,6 +39,7 @@ impl Client {
     /// The declared public client on a loopback port of its own choosing.
     pub(crate) fn desk() -> Self {
         Self {
+            role: Role::AuthorizationServer,
             id: "desk".to_owned(),
             redirect_uri: "http://127.0.0.1:50123/callback".to_owned(),
             resource: Some("https://mcp.acme.example/tickets".to_owned()),
@@ -84,7 +90,7 @@ impl Client {
 
     /// The address that the client opens in the browser.
     pub(crate) fn authorize_url(&self, server: &Server) -> String {
-        let mut url = Url::parse(&server.url("/oauth/authorize")).unwrap();
+        let mut url = Url::parse(&server.url(self.role.authorization_endpoint())).unwrap();
         url.query_pairs_mut().extend_pairs(self.parameters());
         url.into()
     }
@@ -117,7 +123,7 @@ impl Client {
             back.text()
         );
         assert_eq!(back.parameter("state").as_deref(), Some(self.state.as_str()));
-        assert_eq!(back.parameter("iss").as_deref(), Some(server.issuer.as_str()));
+        assert_eq!(back.parameter("iss").as_deref(), Some(server.app.config.issuer(self.role).as_str()));
         back.parameter("code").unwrap_or_else(|| panic!("no code: {}", back.url))
     }
 
@@ -136,12 +142,12 @@ impl Client {
 
     /// Exchanges a code.
     pub(crate) async fn exchange(&self, server: &Server, code: &str) -> Tokens {
-        post(server, &self.exchange_parameters(code)).await
+        post_to(server, self.role, &self.exchange_parameters(code)).await
     }
 
     /// Refreshes.
     pub(crate) async fn refresh(&self, server: &Server, refresh_token: &str) -> Tokens {
-        post(server, &self.refresh_parameters(refresh_token)).await
+        post_to(server, self.role, &self.refresh_parameters(refresh_token)).await
     }
 
     /// The parameters of a refresh.
@@ -161,7 +167,13 @@ impl Client {
 
 /// Posts to the token endpoint.
 pub(crate) async fn post(server: &Server, parameters: &[(&str, String)]) -> Tokens {
-    Tokens::of(server.request(Method::POST, "/oauth/token").form(parameters).send().await.unwrap()).await
+    post_to(server, Role::AuthorizationServer, parameters).await
+}
+
+/// Posts to the token endpoint of a role.
+pub(crate) async fn post_to(server: &Server, role: Role, parameters: &[(&str, String)]) -> Tokens {
+    let request = server.request(Method::POST, role.token_endpoint()).form(parameters);
+    Tokens::of(request.send().await.unwrap()).await
 }
 
 /// The account page, after a sign-in where one is asked for.
@@ -200,11 +212,20 @@ impl Tokens {
         self.body["error"].as_str().unwrap_or_default()
     }
 
+    pub(crate) fn id_token(&self) -> &str {
+        self.body["id_token"].as_str().expect("an ID token")
+    }
+
     /// The claims of the access token, as any reader can see them.
     pub(crate) fn claims(&self) -> Value {
-        use base64::Engine as _;
-        let payload = self.access().split('.').nth(1).unwrap();
-        serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap())
-            .unwrap()
+        claims_of(self.access())
     }
+}
+
+/// The claims of a token, as any reader can see them.
+pub(crate) fn claims_of(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap())
+        .unwrap()
 }

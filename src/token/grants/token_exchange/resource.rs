@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::subject::{self, SubjectToken};
 use crate::{
-    app::App,
+    app::{App, Audience},
     audit::{About, Kind},
     authorize::request::resource_scopes,
     clients::Client,
@@ -62,7 +62,7 @@ pub(super) async fn exchange<'a>(
     let now = app.clock.now();
     let token_id = TokenId::new(&app.clock, &app.entropy);
     let chain: Vec<_> = actor.chain().map(ClientId::as_str).collect();
-    let event = issue::event(Kind::TokenExchanged, request, &subject.grant, target)
+    let event = issue::event(Kind::TokenExchanged, request, &subject.grant, Audience::Resource(target))
         .scope(&scope)
         .detail("jti", &token_id)
         .detail("actors", chain.join(" "))
@@ -70,7 +70,7 @@ pub(super) async fn exchange<'a>(
         .detail("subject_client", &subject.client)
         .detail("subject_resource", &own.uri)
         .detail("subject_scope", &subject.held);
-    let mut tx = request.begin(app, target).await?;
+    let mut tx = request.begin(app, Audience::Resource(target)).await?;
     if !grants::touch(&mut tx, &subject.grant.id, now).await? {
         return Err(subject::unusable("its grant ended meanwhile"));
     }
@@ -79,7 +79,8 @@ pub(super) async fn exchange<'a>(
     Ok(Issuance {
         client: client.id.clone(),
         person: Some(Person { grant: subject.grant, standing: subject.standing }),
-        resource: target,
+        audience: Audience::Resource(target),
+        nonce: None,
         scope,
         bound_to: request.bound_to().cloned(),
         refresh_token: None,

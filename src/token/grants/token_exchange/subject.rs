@@ -15,6 +15,7 @@ use crate::{
     jose::{Verified, VerifyError},
     oauth::{
         error::ErrorCode,
+        purpose::Role,
         scope::ScopeSet,
         token_exchange::{Presented, TokenType},
     },
@@ -168,9 +169,10 @@ async fn confirm(
     claims: &Claims,
     own: &Resource,
 ) -> Result<(Standing, ScopeSet), ApiError> {
-    let granted = app.config.resources.get(&grant.resource);
-    let granted = granted
-        .filter(|resource| resource.uri.as_str() == grant.audience)
+    let granted = app
+        .audience(&grant.purpose)
+        .filter(|granted| granted.role() == Role::AuthorizationServer)
+        .filter(|granted| granted.uri().as_str() == grant.audience)
         .ok_or_else(|| unusable(SubjectError::Resource))?;
     let user = (&grant.user_id, &grant.identity_id);
     let exchanged = claims.actor.is_some();
