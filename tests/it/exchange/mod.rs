@@ -291,32 +291,39 @@ async fn ending_the_grant_ends_what_came_of_it(#[values(On::Sqlite, On::Postgres
     }
 }
 
-/// Beside each scope: what it is worth elsewhere to whichever server serves the resource, and nothing of what was not
-/// asked for.
+/// Beside each scope: what it is worth elsewhere, to whichever server serves the resource.
+#[rstest]
+#[case::one_server("", "Read tickets Ticket desk may then use Wiki for you: Read the wiki")]
+#[case::two_servers(
+    "  twin-server:\n    secret: 0123456789-server-secret\n    serves: tickets\n    \
+     exchange: { wiki: { \"tickets:read\": [\"wiki:edit\"] } }\n",
+    "Read tickets Ticket desk may then use Wiki for you: Edit the wiki , Read the wiki"
+)]
 #[tokio::test]
-async fn the_person_is_told_before_she_allows_it() {
-    let twin = "clients:\n  twin-server:\n    secret: 0123456789-server-secret\n    serves: tickets\n    \
-                exchange: { wiki: { \"tickets:read\": [\"wiki:edit\"] } }\n";
-    for (sections, expected) in [
-        (sections(), "Read tickets Ticket desk may then use Wiki for you: Read the wiki"),
-        (
-            sections().replace("clients:\n", twin),
-            "Ticket desk may then use Wiki for you: Edit the wiki , Read the wiki",
-        ),
-    ] {
-        let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
-        let client = Client::desk().scope("tickets:read tickets:close");
-        let text = client.begin(&server, &Browser::new(), "ada").await.text();
-        assert!(text.contains(expected), "{text}");
-        assert_eq!(
-            text.matches("may then use Wiki").count(),
-            1,
-            "closing tickets is worth nothing there: {text}"
-        );
-        let wiki = Client { resource: Some(SEARCH.to_owned()), ..Client::desk() };
-        let text = wiki.begin(&server, &Browser::new(), "ada").await.text();
-        assert!(text.contains("Search may then use Ticket desk for you: Read tickets"), "{text}");
-    }
+async fn the_person_is_told_before_she_allows_it(#[case] twin: &str, #[case] told: &str) {
+    let sections = sections().replace("clients:\n", &format!("clients:\n{twin}"));
+    let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
+    let client = Client::desk().scope("tickets:read tickets:close");
+    let text = client.begin(&server, &Browser::new(), "ada").await.text();
+    assert!(text.contains(told), "{text}");
+    assert_eq!(
+        text.matches("may then use Wiki").count(),
+        1,
+        "closing tickets is worth nothing there: {text}"
+    );
+}
+
+/// A scope of the same name is worth nothing where it belongs to another resource.
+#[tokio::test]
+async fn the_person_is_told_of_nobody_elses_servers() {
+    let index = r#""search:index": {"#;
+    let same = format!("\"tickets:read\": {{ description: Find tickets }}\n      {index}");
+    let server = Server::start_with(On::Sqlite, &sections().replace(index, &same)).await.unwrap();
+    let client = Client { resource: Some(SEARCH.to_owned()), ..Client::desk() };
+    let text = client.scope("search:query tickets:read").begin(&server, &Browser::new(), "ada").await.text();
+    assert!(text.contains("Find tickets"), "{text}");
+    assert!(text.contains("Search may then use Ticket desk for you: Read tickets"), "{text}");
+    assert_eq!(text.matches("may then use").count(), 1, "{text}");
 }
 
 #[tokio::test]
