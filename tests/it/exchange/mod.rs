@@ -104,12 +104,6 @@ async fn exchange(server: &Server, client: &str, subject: &str, target: &str) ->
     exchange_with(server, client, subject, target, &[]).await
 }
 
-/// The details of the rows of an event.
-async fn recorded(server: &Server, event: &str) -> Vec<Value> {
-    let details = server.on_record(event, "details").await;
-    details.iter().map(|details| serde_json::from_str(details).unwrap()).collect()
-}
-
 /// A token of ours that says something else.
 fn altered(server: &Server, token: &str, change: impl FnOnce(&mut Value)) -> String {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
@@ -158,7 +152,7 @@ async fn a_server_gets_a_token_for_the_person_at_another_one(#[values(On::Sqlite
         "jti": claims["jti"], "actors": "tickets-server", "subject_jti": before["jti"], "subject_client": "desk",
         "subject_resource": TICKETS, "subject_scope": "tickets:close tickets:read",
     });
-    assert_eq!(recorded(&server, "token.exchanged").await, [details]);
+    assert_eq!(server.details("token.exchanged").await, [details]);
 }
 
 /// The target's own lifetime is an hour; the token that was sent ends in nine minutes.
@@ -228,7 +222,7 @@ async fn the_rules_of_the_target_are_asked_for_the_person(#[values(On::Sqlite, O
     assert_eq!(got.body["scope"], "wiki:read", "{}", got.body);
     let got = exchange_with(&server, "tickets-server", sent.access(), WIKI, &[("scope", "wiki:edit")]).await;
     assert_eq!(got.error(), "invalid_scope");
-    let refused = recorded(&server, "token.refused").await;
+    let refused = server.details("token.refused").await;
     assert_eq!(refused[0]["rules"], "resources.wiki.scopes.wiki:edit.allow.groups (group)");
     for (column, value) in [
         ("reason", "invalid_scope"),
@@ -268,7 +262,7 @@ async fn who_acts_for_whom_is_written_in_the_token_and_the_way_is_short(
     let (client, target) = way[4];
     let refused = exchange(&server, client, held.access(), target).await;
     assert_eq!((refused.status, refused.error()), (400, "invalid_request"));
-    let rows = recorded(&server, "token.exchanged").await;
+    let rows = server.details("token.exchanged").await;
     assert_eq!(rows[3]["actors"], "tickets-server search-server wiki-server tickets-server");
 }
 

@@ -176,7 +176,7 @@ async fn a_scope_that_was_lost_since_is_worth_nothing() {
     server.later(Duration::from_millis(1));
     let got = exchange(&server, "tickets-server", sent.access(), WIKI).await;
     assert_eq!(got.body["scope"], "wiki:read");
-    let rows = recorded(&server, "token.exchanged").await;
+    let rows = server.details("token.exchanged").await;
     assert_eq!(rows.last().unwrap()["subject_scope"], "tickets:read");
 }
 
