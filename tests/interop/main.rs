@@ -167,7 +167,7 @@ async fn authplanes_token_exchange_gets_what_its_verifier_accepts_at_the_other_s
         json!({ "subject_token": format!("{token}A"), "resources": [other] }),
         json!({ "subject_token": token, "actor_token": token, "resources": [other] }),
     ];
-    let lines: String = asked.iter().map(|options| format!("{options}\n")).collect();
+    let lines: String = asked.iter().map(|options| options.to_string() + "\n").collect();
     let answers = play(python("authplane_exchange.py").env("EXCHANGE", exchange.to_string()), &lines);
     let [got, refused @ ..] = answers.as_slice() else { panic!("no answer") };
     assert_eq!(got["issued"]["issued_token_type"], "urn:ietf:params:oauth:token-type:access_token", "{got}");

@@ -54,3 +54,18 @@ async fn a_client_may_have_the_person_asked_again() {
     assert_eq!(after["sub"], before["sub"]);
     assert!(after["auth_time"].as_i64() > before["auth_time"].as_i64(), "{before} {after}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_may_ask_for_a_level_once_it_needs_it() {
+    let (house, _realm) = Realm::house(Plan::default(), None).await;
+    let ada = Person::at(&house);
+    let consent = ada.sign_in(&ada.open(&[]).await, ADA).await;
+    assert_eq!(claims(&ada.allow(&consent).await)["acr"], "silver");
+
+    let gold = [("acr_values", "gold")];
+    let asked_more = ada.open(&gold).await;
+    let consent = ada.fill(&asked_more, &[("otp", &one_time_code())]).await;
+    assert_eq!(claims(&ada.allow(&consent).await)["acr"], "gold");
+    let consent = ada.open(&gold).await;
+    assert_eq!(claims(&ada.allow(&consent).await)["acr"], "gold", "she is not asked twice");
+}
