@@ -103,7 +103,7 @@ pub async fn resolve(
     (clock, entropy): (&Clock, &Entropy),
 ) -> Result<Resolved, ResolveError> {
     let now = clock.now();
-    let known = identities::find(tx, &who.issuer, &who.subject).await?;
+    let known = identities::hold(tx, &who.issuer, &who.subject).await?;
     let whole = who.completed(known.as_ref().map(|account| &account.identity));
     entry::admit(&whole).map_err(Refusal::from)?;
     if let Some(account) = known {
@@ -124,7 +124,7 @@ pub async fn resolve(
         if owner.is_none() {
             users::delete(tx, &identity.user_id).await?;
         }
-        let account = identities::find(tx, &who.issuer, &who.subject).await?.ok_or(StoreError::Conflict)?;
+        let account = identities::hold(tx, &who.issuer, &who.subject).await?.ok_or(StoreError::Conflict)?;
         return recognise(tx, who, account, now).await;
     }
     let Some((user, link)) = owner else { return Ok(Resolved { identity, found: Found::New }) };

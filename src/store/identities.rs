@@ -79,10 +79,20 @@ macro_rules! accounts {
     };
 }
 
-/// The account of this key.
-pub async fn find(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<Account>, StoreError> {
+/// The account of this key, and the promise that what is known of it stays until this transaction ends.
+pub async fn hold(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<Account>, StoreError> {
     const SELECT: &str = accounts!("i.issuer = $1 AND i.subject = $2");
-    on!(tx, |executor| sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(executor).await)
+    const LOCK: &str = accounts!("i.issuer = $1 AND i.subject = $2 FOR UPDATE OF i");
+    // SQLite has one writer, and this transaction is it.
+    let found = match tx.executor() {
+        Engine::Sqlite(connection) => {
+            sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(connection).await
+        }
+        Engine::Postgres(connection) => {
+            sqlx::query_as(LOCK).bind(issuer).bind(subject).fetch_optional(connection).await
+        }
+    };
+    tx.outcome(found)
 }
 
 /// All accounts of a person, the oldest first.

@@ -191,3 +191,25 @@ async fn people_are_found_by_what_they_are_called(#[values(On::Sqlite, On::Postg
     let accounts = identities::of_user(&fresh.db, &hers.user_id).await.unwrap();
     assert_eq!(accounts.into_iter().map(|account| account.identity).collect::<Vec<_>>(), [hers]);
 }
+
+/// An assertion is judged by what the provider said before: a sign-in that says otherwise comes before or after it.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_changes_what_is_known_while_it_is_judged(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(fresh) = on.fresh().await else { return };
+    let okta = provider("okta", &[]);
+    come(&fresh.db, &ada(&okta, "https://a", "1")).await.unwrap();
+    let mut judging = fresh.db.begin().await.unwrap();
+    let known = identities::hold(&mut judging, "https://a", "1").await.unwrap().unwrap();
+    let db = fresh.db.clone();
+    let sign_in = tokio::spawn(async move {
+        let okta = provider("okta", &[]);
+        let guest =
+            VerifiedIdentity { groups: Groups::of(["guests".into()]), ..ada(&okta, "https://a", "1") };
+        come(&db, &guest).await.unwrap().identity
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!sign_in.is_finished(), "it does not wait");
+    judging.commit().await.unwrap();
+    assert_ne!(sign_in.await.unwrap().groups, known.identity.groups);
+}
