@@ -59,14 +59,19 @@ pub(super) async fn answer(
     }
     let before =
         consents::find(&app.db, &signed_in.user_id, &opened.client.id, &opened.audience.purpose()).await?;
-    // What was asked now and left unticked is withdrawn; what was allowed before and not asked about stays.
-    let kept = before.map(|consent| consent.scope.difference(&decision.granted)).unwrap_or_default();
+    // What was asked now and left unticked is withdrawn; what was allowed before and not asked about stays, unless it
+    // was allowed to a client with other addresses or keys.
+    let kept = before
+        .filter(|consent| consent.document.as_ref() == opened.client.fingerprint())
+        .map(|consent| consent.scope.difference(&decision.granted))
+        .unwrap_or_default();
     let consent = Consent {
         user_id: signed_in.user_id.clone(),
         client_id: opened.client.id.clone(),
         purpose: opened.audience.purpose(),
         scope: kept.union(&allowed),
         redirect_host: opened.interaction.request.reply.redirect_uri.host(),
+        document: opened.client.fingerprint().cloned(),
         granted_at: app.clock.now(),
     };
     issue_code(&app, &opened, &session, signed_in, allowed, Some(&consent), &origin).await

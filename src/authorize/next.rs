@@ -72,7 +72,8 @@ pub(super) fn with_session(
 }
 
 /// Consent is remembered only where the client at the other end is surely the one that was allowed: its identity is
-/// assured, the answer goes to the same host over https, and no other site sent the person here.
+/// assured, the answer goes to the same host over https, its document has the addresses and keys that it had then, and
+/// no other site sent the person here.
 fn may_skip_consent(
     request: &ValidatedRequest,
     client: &Client,
@@ -83,7 +84,9 @@ fn may_skip_consent(
         && !request.prompt.consent
         && !request.cross_site
         && remembered.is_some_and(|consent| {
-            scope.is_subset(&consent.scope) && consent.redirect_host == request.reply.redirect_uri.host()
+            scope.is_subset(&consent.scope)
+                && consent.redirect_host == request.reply.redirect_uri.host()
+                && consent.document.as_ref() == client.fingerprint()
         })
 }
 

@@ -24,6 +24,7 @@ use crate::{
         grant_type::{ClientAuthMethod, GrantType},
         redirect_uri::RedirectUri,
     },
+    secret::TokenHash,
 };
 
 /// The size that the draft recommends as a limit (§6.6); real documents hold about one KB.
@@ -54,6 +55,8 @@ pub struct DocumentClient {
     pub grant_types: Vec<GrantType>,
     /// The keys that it proves itself with; none for a public client.
     pub keys: Option<ClientKeys>,
+    /// Where answers may go and what proves it, hashed: what somebody who allowed it something relied on (§8.2).
+    pub fingerprint: TokenHash,
     /// Whether it has tokens bound to a key alone (RFC 9449 §5.2).
     pub dpop_bound: bool,
 }
@@ -91,6 +94,9 @@ pub enum DocumentError {
     /// The client would prove itself in a way that is not served.
     #[error("it proves itself in a way that is not supported here")]
     AuthMethod,
+    /// The client would be answered with something else than a code, in the front channel.
+    #[error("it wants to be answered in a way that is not supported here")]
+    ResponseType,
     /// The client would prove itself by a signature, and its keys are missing, said twice, or of no use.
     #[error("it names no keys that it could prove itself with")]
     Keys,
@@ -111,6 +117,7 @@ struct Document {
     #[serde(default)]
     redirect_uris: Vec<String>,
     grant_types: Option<Vec<String>>,
+    response_types: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     token_endpoint_auth_signing_alg: Option<String>,
     jwks: Option<serde_json::Value>,
@@ -223,13 +230,25 @@ fn client_of(
         }
         Some(None) => return Err(DocumentError::AuthMethod),
     };
+    let asked = document.grant_types.as_deref();
+    let asks = |grant: GrantType| {
+        asked.map_or(grant == GrantType::AuthorizationCode, |names| {
+            names.iter().any(|name| name == grant.as_str())
+        })
+    };
+    // RFC 7591 §2.1: what it may ask at the two endpoints belongs together.
+    let answered =
+        document.response_types.as_ref().is_none_or(|types| types.iter().any(|name| name == "code"));
+    if asks(GrantType::AuthorizationCode) && !answered {
+        return Err(DocumentError::ResponseType);
+    }
     if !(1..=MAX_REDIRECT_URIS).contains(&document.redirect_uris.len()) {
         return Err(DocumentError::RedirectUriCount);
     }
+    let grant_types = GrantType::OF_PEOPLE.into_iter().filter(|grant| asks(*grant)).collect();
+    let fingerprint = fingerprint(&document);
     let redirect_uris =
         document.redirect_uris.into_iter().map(RedirectUri::try_from).collect::<Result<_, _>>();
-    let asked =
-        document.grant_types.unwrap_or_else(|| vec![GrantType::AuthorizationCode.as_str().to_owned()]);
     Ok(DocumentClient {
         name: document
             .client_name
@@ -239,12 +258,22 @@ fn client_of(
         assured,
         redirect_uris: redirect_uris.map_err(DocumentError::RedirectUri)?,
         keys,
+        fingerprint,
         dpop_bound: document.dpop_bound_access_tokens,
-        grant_types: GrantType::OF_PEOPLE
-            .into_iter()
-            .filter(|grant| asked.iter().any(|name| name == grant.as_str()))
-            .collect(),
+        grant_types,
     })
+}
+
+/// The same for documents that differ in what is shown, or in the order of their lists.
+fn fingerprint(document: &Document) -> TokenHash {
+    let mut addresses = document.redirect_uris.clone();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let keys = document.jwks.as_ref().and_then(|jwks| jwks.get("keys")?.as_array());
+    let mut keys: Vec<_> = keys.into_iter().flatten().map(ToString::to_string).collect();
+    keys.sort_unstable();
+    let proof = (&document.token_endpoint_auth_method, &document.token_endpoint_auth_signing_alg);
+    TokenHash::of(&serde_json::json!([addresses, proof, keys, document.jwks_uri]).to_string())
 }
 
 /// The keys of a client that signs (RFC 7591 §2): in the document or at an address that it names, never both.
@@ -270,168 +299,4 @@ fn keys_of(document: &Document) -> Result<ClientKeys, DocumentError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use jsonwebtoken::Algorithm;
-    use rstest::rstest;
-    use serde_json::{Value, json};
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
-
-    use super::*;
-    use crate::{
-        config::registration::HostPattern,
-        jose::{Signer, signer::SigningAlgorithm},
-        oauth::issuer::Issuer,
-    };
-
-    fn id(text: &str) -> ClientId {
-        ClientId::try_from(text.to_owned()).unwrap()
-    }
-
-    #[rstest]
-    #[case("https://app.example/client.json", true)]
-    #[case("https://app.example:8443/c?v=1", true)]
-    #[case("https://app.example/", true)]
-    #[case("https://app.example", false)]
-    #[case("http://app.example/c", false)]
-    #[case("HTTPS://app.example/c", false)]
-    #[case("https://APP.example/c", false)]
-    #[case("https://app.example:443/c", false)]
-    #[case("https://app.example/a/../c", false)]
-    #[case("https://app.example/a/%2e%2e/c", false)]
-    #[case("https://app.example/./c", false)]
-    #[case("https://app.example/c#x", false)]
-    #[case("https://u@app.example/c", false)]
-    #[case("https://app.example\\c", false)]
-    #[case("https://127.1/c", false)]
-    fn an_address_is_written_in_one_way(#[case] text: &str, #[case] accepted: bool) {
-        assert_eq!(address(&id(text), false).is_some(), accepted);
-    }
-
-    fn public_keys() -> Value {
-        let algorithm = SigningAlgorithm::Es256;
-        let signer = Signer::from_pkcs8(algorithm, &algorithm.generate().unwrap()).unwrap();
-        json!({ "keys": [signer.public_jwk()] })
-    }
-
-    #[test]
-    fn a_client_that_signs_names_its_keys_once() {
-        let client = |change: Value| {
-            let mut document = json!({
-                "client_id": "https://a.example/c", "redirect_uris": ["https://a.example/cb"],
-                "token_endpoint_auth_method": "private_key_jwt", "grant_types": ["client_credentials"],
-            });
-            document.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            let document = serde_json::from_value(document).unwrap();
-            client_of(document, &id("https://a.example/c"), "a.example".to_owned(), true).unwrap()
-        };
-        let inline = client(json!({ "jwks": public_keys(), "token_endpoint_auth_signing_alg": "ES256" }));
-        assert!(inline.grant_types.is_empty(), "nobody gives himself the right to speak for himself");
-        let keys = inline.keys.unwrap();
-        assert!(matches!(keys.source, KeySource::Inline(_)));
-        assert_eq!(keys.algorithms, [Algorithm::ES256]);
-        let keys = client(json!({ "jwks_uri": "https://a.example/k" })).keys.unwrap();
-        assert!(matches!(keys.source, KeySource::Published(_)), "asked under guard");
-        assert_eq!(keys.algorithms.len(), ASSERTION_ALGS.len());
-    }
-
-    /// A server with one document, and a cache that may ask it.
-    async fn serving(answer: ResponseTemplate) -> (MockServer, DocumentCache, ClientId) {
-        let server = MockServer::start().await;
-        Mock::given(method("GET")).respond_with(answer).mount(&server).await;
-        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
-        let policy = Documents { allow_hosts: vec![HostPattern::Any] };
-        let cache = DocumentCache::new(Guarded::new(&issuer).unwrap(), policy, true);
-        let client = id(&format!("{}/client.json", server.uri()));
-        (server, cache, client)
-    }
-
-    fn json_answer(body: &Value) -> ResponseTemplate {
-        ResponseTemplate::new(200).set_body_json(body)
-    }
-
-    #[tokio::test]
-    async fn a_document_becomes_a_client_and_is_fetched_once_while_fresh() {
-        let clock = Clock::manual(Timestamp::from_secs(0));
-        let server = MockServer::start().await;
-        let address = format!("{}/client.json", server.uri());
-        let document = json!({ "client_id": address, "client_name": " Agent ", "redirect_uris": ["http://localhost/cb"],
-            "grant_types": ["authorization_code", "refresh_token", "urn:x"], "unknown": { "a": 1 } });
-        let answer = json_answer(&document).insert_header("cache-control", "public, max-age=600");
-        Mock::given(method("GET")).respond_with(answer).mount(&server).await;
-        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
-        let policy = Documents { allow_hosts: vec![HostPattern::Any] };
-        let cache = DocumentCache::new(Guarded::new(&issuer).unwrap(), policy, true);
-
-        let client = cache.get(&id(&address), &clock).await.unwrap();
-        assert_eq!(client.name.as_deref(), Some("Agent"));
-        assert_eq!(client.grant_types, [GrantType::AuthorizationCode, GrantType::RefreshToken]);
-        assert!(!client.assured, "a wildcard vouches for nobody");
-        clock.advance(Duration::from_secs(599));
-        cache.get(&id(&address), &clock).await.unwrap();
-        assert_eq!(server.received_requests().await.unwrap().len(), 1);
-        clock.advance(Duration::from_secs(1));
-        cache.get(&id(&address), &clock).await.unwrap();
-        assert_eq!(server.received_requests().await.unwrap().len(), 2);
-    }
-
-    #[rstest]
-    #[case::another_client(json!({ "client_id": "https://other.example/c" }))]
-    #[case::a_secret(json!({ "client_secret": "x" }))]
-    #[case::a_secrets_date(json!({ "client_secret_expires_at": 0 }))]
-    #[case::shared_secret_method(json!({ "token_endpoint_auth_method": "client_secret_basic" }))]
-    #[case::unknown_method(json!({ "token_endpoint_auth_method": "tls_client_auth" }))]
-    #[case::no_keys(json!({ "token_endpoint_auth_method": "private_key_jwt" }))]
-    #[case::keys_of_no_use(json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [] } }))]
-    #[case::keys_twice(json!({
-        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://a.example/k", "jwks": public_keys(),
-    }))]
-    #[case::keys_nowhere(json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "/k" }))]
-    #[case::symmetric(json!({
-        "token_endpoint_auth_method": "private_key_jwt", "jwks": public_keys(), "token_endpoint_auth_signing_alg": "HS256",
-    }))]
-    #[case::no_redirect(json!({ "redirect_uris": [] }))]
-    #[case::script(json!({ "redirect_uris": ["https://a.example/cb", "javascript:alert(1)"] }))]
-    #[case::many(json!({ "redirect_uris": vec!["https://a.example/cb"; 51] }))]
-    #[case::wrong_type(json!({ "redirect_uris": "https://a.example/cb" }))]
-    #[tokio::test]
-    async fn a_wrong_document_is_refused_and_not_remembered(#[case] change: Value) {
-        let server = MockServer::start().await;
-        let address = format!("{}/client.json", server.uri());
-        let mut document =
-            json!({ "client_id": address, "client_name": "A", "redirect_uris": ["https://a.example/cb"] });
-        for (name, value) in change.as_object().unwrap() {
-            document[name] = value.clone();
-        }
-        Mock::given(method("GET")).respond_with(json_answer(&document)).mount(&server).await;
-        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
-        let policy = Documents { allow_hosts: vec![HostPattern::Any] };
-        let cache = DocumentCache::new(Guarded::new(&issuer).unwrap(), policy, true);
-        for _ in 0..2 {
-            assert!(cache.get(&id(&address), &Clock::System).await.is_err());
-        }
-        assert_eq!(server.received_requests().await.unwrap().len(), 2);
-    }
-
-    #[rstest]
-    #[case::not_json(ResponseTemplate::new(200).set_body_raw("{}", "text/html"))]
-    #[case::no_object(json_answer(&json!([1])))]
-    #[case::error(ResponseTemplate::new(404))]
-    #[case::created(ResponseTemplate::new(201).set_body_json(json!({})))]
-    #[case::redirect(ResponseTemplate::new(302).insert_header("location", "/other"))]
-    #[case::large(json_answer(&json!({ "x": "y".repeat(MAX_DOCUMENT_BYTES) })))]
-    #[tokio::test]
-    async fn an_answer_that_is_no_document_is_refused(#[case] answer: ResponseTemplate) {
-        let (_server, cache, client) = serving(answer).await;
-        assert!(cache.get(&client, &Clock::System).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_host_that_is_not_admitted_is_not_asked() {
-        let (server, mut cache, client) = serving(ResponseTemplate::new(500)).await;
-        cache.policy =
-            Documents { allow_hosts: vec![HostPattern::try_from("claude.ai".to_owned()).unwrap()] };
-        let error = cache.get(&client, &Clock::System).await.unwrap_err();
-        assert!(matches!(*error, DocumentError::Host(_)));
-        assert!(server.received_requests().await.unwrap().is_empty());
-    }
-}
+mod tests;

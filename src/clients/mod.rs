@@ -56,12 +56,14 @@ pub enum Origin {
     Declared,
     /// It registered itself (RFC 7591).
     Dynamic,
-    /// Its `client_id` is the address of a metadata document on `host`; `assured` where the operator named the host.
+    /// Its `client_id` is the address of a metadata document.
     Document {
         /// The host that answers for the client's identity.
         host: String,
         /// Whether the operator vouches for the host.
         assured: bool,
+        /// What of the document a consent relies on, hashed.
+        fingerprint: TokenHash,
     },
 }
 
@@ -82,6 +84,14 @@ impl Client {
     /// Whether the operator vouches, by name, for who this client is.
     pub const fn is_assured(&self) -> bool {
         matches!(self.origin, Origin::Declared | Origin::Document { assured: true, .. })
+    }
+
+    /// What of its document a consent relies on, hashed, where it has one.
+    pub const fn fingerprint(&self) -> Option<&TokenHash> {
+        match &self.origin {
+            Origin::Document { fingerprint, .. } => Some(fingerprint),
+            Origin::Declared | Origin::Dynamic => None,
+        }
     }
 
     /// Whether it cannot prove itself.
@@ -152,7 +162,11 @@ impl Client {
         Self {
             id: id.clone(),
             name: document.name.clone().unwrap_or_else(|| document.host.clone()),
-            origin: Origin::Document { host: document.host.clone(), assured },
+            origin: Origin::Document {
+                host: document.host.clone(),
+                assured,
+                fingerprint: document.fingerprint.clone(),
+            },
             redirect_uris: document.redirect_uris.clone(),
             grant_types: document.grant_types.clone(),
             credential: document.keys.clone().map_or(Credential::Public, Credential::Keys),

@@ -5,6 +5,7 @@ use crate::{
     clock::Timestamp,
     ids::{ClientId, UserId},
     oauth::{purpose::Purpose, scope::ScopeSet},
+    secret::TokenHash,
 };
 
 /// What a user allowed a client to do, and at which redirect host.
@@ -22,6 +23,8 @@ pub struct Consent {
     pub scope: ScopeSet,
     /// The host that the answer went to.
     pub redirect_host: String,
+    /// What the client's document said then of its addresses and keys, hashed; none of a client without a document.
+    pub document: Option<TokenHash>,
     /// When it was last given.
     pub granted_at: Timestamp,
 }
@@ -47,16 +50,18 @@ pub async fn find(
 pub async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
     on!(tx, |executor| {
         sqlx::query(
-        "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, granted_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, document, granted_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (user_id, client_id, resource)
-         DO UPDATE SET scope = excluded.scope, redirect_host = excluded.redirect_host, granted_at = excluded.granted_at"
+         DO UPDATE SET scope = excluded.scope, redirect_host = excluded.redirect_host, document = excluded.document,
+             granted_at = excluded.granted_at"
     )
     .bind(&consent.user_id)
     .bind(&consent.client_id)
     .bind(consent.purpose.to_string())
     .bind(consent.scope.to_string())
     .bind(&consent.redirect_host)
+    .bind(&consent.document)
     .bind(consent.granted_at)
     .execute(executor)
     .await

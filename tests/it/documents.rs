@@ -256,6 +256,43 @@ async fn consent_is_remembered_for_hosts_that_the_operator_names(
     }
 }
 
+/// A consent was given to whoever has these addresses and keys: a document that names others is asked about again, and
+/// nothing of what was allowed before goes over to it (CIMD §8.2).
+#[rstest]
+#[case::another_name(json!({ "client_name": "App 2", "logo_uri": "https://app.acme.example/2.png" }), true)]
+#[case::another_address(json!({ "redirect_uris": ["https://app.acme.example/cb", "https://app.acme.example/2"] }), false)]
+#[case::keys(json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://app.acme.example/k" }), false)]
+#[tokio::test]
+async fn a_consent_does_not_outlive_what_it_relied_on(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+    #[case] change: Value,
+    #[case] remembered: bool,
+) {
+    let setup = Setup::on(on).replacing("allow_hosts: [\"*\"]", "allow_hosts: [127.0.0.1]");
+    let Some(server) = setup.start().await else { return };
+    let host = Host::start().await;
+    let mut document = json!({ "client_name": "App", "redirect_uris": ["https://app.acme.example/cb"] });
+    host.says(document.clone());
+    let (client, browser) = (host.client("https://app.acme.example/cb"), Browser::new());
+    client.clone().scope("tickets:read tickets:write").authorize(&server, &browser, "ada").await;
+
+    document.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    host.says(document);
+    server.later(Duration::from_secs(301));
+    let skips = async |scope: &str| {
+        let page = client.clone().scope(scope).begin(&server, &browser, "ada").await;
+        (page.find_form("/interaction/").is_none(), page)
+    };
+    let (skipped, page) = skips("tickets:read").await;
+    assert_eq!(skipped, remembered, "{}", page.url);
+    if !skipped {
+        let form = page.form("/interaction/").set("decision", "allow");
+        client.code(&server, &browser.submit_until(&form, &client.redirect_uri).await);
+        assert!(skips("tickets:read").await.0, "what was allowed anew is remembered");
+    }
+    assert_eq!(skips("tickets:write").await.0, remembered);
+}
+
 /// An error of a client that nobody vouches for does not send the browser anywhere unasked (OAuth 2.1 §7.13): the page
 /// offers the way back.
 #[rstest]

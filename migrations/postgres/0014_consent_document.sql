@@ -1,0 +1,2 @@
+-- What a client's metadata document said of its addresses and keys when it was allowed something.
+ALTER TABLE consents ADD COLUMN document BYTEA;
