@@ -37,31 +37,11 @@ impl Assertion<'_> {
         asked: Asked<'_>,
         hear: Hear<'_>,
     ) -> ControlFlow<Reason> {
-        let (provider, resource) = (&subject.provider, &asked.resource.id);
-        let nothing =
-            |place| Rule { place, kind: ReasonKind::Resource, wants: Wants::Nothing, admits: false };
-        let Some(id_jag) = self.worth else { return hear(nothing(Place::IdJag(provider))) };
-        let Some(rule) = id_jag.allow.get(resource) else {
-            return hear(nothing(Place::Assertions(provider)));
-        };
-        let AssertionRule { clients, scopes: _, groups, claims } = rule;
-        hear(Rule {
-            place: Place::Assertion(provider, resource, "clients"),
-            kind: ReasonKind::Client,
-            wants: Wants::Clients(clients),
-            admits: clients.contains(asked.client),
-        })?;
-        if !groups.is_empty() {
+        ask_of_resource(self.worth, subject, asked, hear)?;
+        let claims = rule_of(self.worth, asked).map(|rule| &rule.claims);
+        for (path, values) in claims.into_iter().flatten() {
             hear(Rule {
-                place: Place::Assertion(provider, resource, "groups"),
-                kind: ReasonKind::Group,
-                wants: Wants::Texts(groups),
-                admits: groups.iter().any(|group| subject.groups.contains(group)),
-            })?;
-        }
-        for (path, values) in claims {
-            hear(Rule {
-                place: Place::Claim(provider, resource, path),
+                place: Place::Claim(&subject.provider, &asked.resource.id, path),
                 kind: ReasonKind::Claim,
                 wants: Wants::Values(values),
                 admits: path.lookup(self.claims).is_some_and(|value| is_one_of(value, values)),
@@ -86,15 +66,59 @@ impl Assertion<'_> {
                 admits: asserted.contains(scope),
             })?;
         }
-        // Where there is no rule for the resource, that has barred it already.
-        let rule = self.worth.and_then(|id_jag| id_jag.allow.get(&asked.resource.id));
-        rule.map_or(ControlFlow::Continue(()), |rule| {
-            hear(Rule {
-                place: Place::Assertion(&subject.provider, &asked.resource.id, "scopes"),
-                kind: ReasonKind::Scope,
-                wants: Wants::Scopes(&rule.scopes),
-                admits: rule.scopes.contains(scope),
-            })
-        })
+        ask_of_scope(self.worth, subject, asked, scope, hear)
     }
+}
+
+/// What the provider's assertions are worth at the resource.
+fn rule_of<'a>(worth: Option<&'a IdJag>, asked: Asked<'_>) -> Option<&'a AssertionRule> {
+    worth?.allow.get(&asked.resource.id)
+}
+
+/// Asks what any assertion of the provider must meet to give anything at the resource; of its claims, nothing.
+pub(super) fn ask_of_resource(
+    worth: Option<&IdJag>,
+    subject: &Subject,
+    asked: Asked<'_>,
+    hear: Hear<'_>,
+) -> ControlFlow<Reason> {
+    let (provider, resource) = (&subject.provider, &asked.resource.id);
+    let Some(AssertionRule { clients, scopes: _, groups, claims: _ }) = rule_of(worth, asked) else {
+        let place = if worth.is_some() { Place::Assertions(provider) } else { Place::IdJag(provider) };
+        return hear(Rule { place, kind: ReasonKind::Resource, wants: Wants::Nothing, admits: false });
+    };
+    hear(Rule {
+        place: Place::Assertion(provider, resource, "clients"),
+        kind: ReasonKind::Client,
+        wants: Wants::Clients(clients),
+        admits: clients.contains(asked.client),
+    })?;
+    if !groups.is_empty() {
+        hear(Rule {
+            place: Place::Assertion(provider, resource, "groups"),
+            kind: ReasonKind::Group,
+            wants: Wants::Texts(groups),
+            admits: groups.iter().any(|group| subject.groups.contains(group)),
+        })?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// Asks whether the provider's assertions can give this scope of it.
+pub(super) fn ask_of_scope(
+    worth: Option<&IdJag>,
+    subject: &Subject,
+    asked: Asked<'_>,
+    scope: &Scope,
+    hear: Hear<'_>,
+) -> ControlFlow<Reason> {
+    // Where there is no rule for the resource, that has barred it already.
+    rule_of(worth, asked).map_or(ControlFlow::Continue(()), |rule| {
+        hear(Rule {
+            place: Place::Assertion(&subject.provider, &asked.resource.id, "scopes"),
+            kind: ReasonKind::Scope,
+            wants: Wants::Scopes(&rule.scopes),
+            admits: rule.scopes.contains(scope),
+        })
+    })
 }

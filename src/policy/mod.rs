@@ -23,7 +23,10 @@ pub use self::{
     reason::{Finding, Reason, ReasonKind},
 };
 use crate::{
-    config::resource::{Allow, Resource},
+    config::{
+        provider::id_jag::IdJag,
+        resource::{Allow, Resource},
+    },
     ids::{ClientId, ProviderId, ResourceId},
     oauth::scope::{Scope, ScopeSet},
 };
@@ -125,6 +128,8 @@ enum Party<'a> {
     User(&'a Subject),
     /// A user, whose provider speaks for her.
     Asserted(&'a Subject, Assertion<'a>),
+    /// A user whose provider spoke for her before, by an assertion that is no longer at hand.
+    Accepted(&'a Subject, Option<&'a IdJag>),
     /// The client itself, with what it was given.
     Client(&'a IndexMap<ResourceId, ScopeSet>),
 }
@@ -132,7 +137,7 @@ enum Party<'a> {
 impl<'a> Party<'a> {
     const fn user(self) -> Option<&'a Subject> {
         match self {
-            Self::User(subject) | Self::Asserted(subject, _) => Some(subject),
+            Self::User(subject) | Self::Asserted(subject, _) | Self::Accepted(subject, _) => Some(subject),
             Self::Client(_) => None,
         }
     }
@@ -157,6 +162,12 @@ impl<'a> Question<'a> {
     /// What of `asked` the subject may have by an assertion of her provider.
     pub const fn of_assertion(subject: &'a Subject, assertion: Assertion<'a>, asked: Asked<'a>) -> Self {
         Self { party: Party::Asserted(subject, assertion), asked }
+    }
+
+    /// What of `asked` the subject may have still by an assertion that was accepted before, of which nobody kept the
+    /// claims: rules about them are not asked again. `worth`: what her provider's assertions are worth today.
+    pub const fn of_accepted(subject: &'a Subject, worth: Option<&'a IdJag>, asked: Asked<'a>) -> Self {
+        Self { party: Party::Accepted(subject, worth), asked }
     }
 
     /// What of `asked` the client may have for itself; `own` is what its entry lists.
@@ -200,7 +211,7 @@ impl<'a> Question<'a> {
     fn candidates(self) -> Cow<'a, ScopeSet> {
         let asserted = match self.party {
             Party::Asserted(_, assertion) => assertion.scope,
-            Party::User(_) | Party::Client(_) => None,
+            Party::User(_) | Party::Accepted(..) | Party::Client(_) => None,
         };
         match asserted {
             _ if !self.asked.scope.is_empty() => Cow::Borrowed(self.asked.scope),
@@ -214,6 +225,7 @@ impl<'a> Question<'a> {
         match self.party {
             Party::User(_) => {}
             Party::Asserted(subject, assertion) => assertion.ask_of_resource(subject, self.asked, hear)?,
+            Party::Accepted(subject, worth) => assertion::ask_of_resource(worth, subject, self.asked, hear)?,
             Party::Client(own) => hear(self.own(own, None))?,
         }
         self.ask_allow(&self.asked.resource.allow, None, hear)
@@ -233,6 +245,9 @@ impl<'a> Question<'a> {
             Party::User(_) => {}
             Party::Asserted(subject, assertion) => {
                 assertion.ask_of_scope(subject, self.asked, scope, hear)?;
+            }
+            Party::Accepted(subject, worth) => {
+                assertion::ask_of_scope(worth, subject, self.asked, scope, hear)?;
             }
             Party::Client(own) => hear(self.own(own, Some(scope)))?,
         }

@@ -224,6 +224,45 @@ fn an_assertion_gives_what_provider_and_resource_allow(
     assert_eq!(told(&decision), (granted.into(), why.into()));
 }
 
+/// The same question once the assertion is gone: its claims do not count, everything else does.
+#[rstest]
+#[case::all_that_was_given(Jag { asked: "close read", ..GOOD() }, "close read", "")]
+#[case::whatever_it_claimed(Jag { asked: "read", claims: json!({}), ..GOOD() }, "read", "")]
+#[case::a_scope_that_is_no_longer_listed(
+    Jag { asked: "read write", ..GOOD() }, "read", "providers.google.id_jag.allow.tickets.scopes (scope)"
+)]
+#[case::a_resource_that_is_no_longer_listed(
+    Jag { resource: "blog", asked: "read", ..GOOD() }, "", "providers.google.id_jag.allow (resource)"
+)]
+#[case::a_client_that_is_no_longer_listed(
+    Jag { client: "nightly", asked: "read", ..GOOD() }, "", "providers.google.id_jag.allow.tickets.clients (client)"
+)]
+#[case::a_group_was_left(
+    Jag { groups: &["staff"], asked: "read", ..GOOD() }, "", "providers.google.id_jag.allow.tickets.groups (group)"
+)]
+#[case::the_resource_has_its_say(
+    Jag { groups: &["agents"], asked: "read", ..GOOD() }, "", "resources.tickets.allow.groups (group)"
+)]
+fn what_an_assertion_gave_lasts_while_the_rules_do(
+    #[case] jag: Jag,
+    #[case] granted: &str,
+    #[case] why: &str,
+) {
+    let config = config();
+    let (subject, client) = (user(jag.groups), ClientId::try_from(jag.client.to_owned()).unwrap());
+    let scope = ScopeSet::parse(jag.asked).unwrap();
+    let worth = config.providers[&slug("google")].id_jag.as_ref();
+    let asked = Asked { client: &client, resource: &config.resources[&slug(jag.resource)], scope: &scope };
+    let decision = Question::of_accepted(&subject, worth, asked).decide();
+    assert_eq!(told(&decision), (granted.into(), why.into()));
+    let barred = Question::of_accepted(&subject, None, asked).decide().barred.unwrap();
+    assert_eq!(
+        barred.to_string(),
+        "providers.google.id_jag (resource)",
+        "its provider's word counts no more"
+    );
+}
+
 #[test]
 fn a_provider_without_the_section_gives_nothing() {
     let config = config();

@@ -1,14 +1,20 @@
 //! Whether a user still stands as she did: asked before every token, with today's rules, her latest facts and her
 //! latest word.
 
+use std::borrow::Cow;
+
 use crate::{
     app::{App, Audience},
     audit::About,
     identity::entry,
     ids::{ClientId, IdentityId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
-    policy::{self, Asked, Decision, Subject},
-    store::{consents, identities},
+    policy::{self, Asked, Decision, Question, Subject},
+    store::{
+        consents,
+        grants::{Grant, GrantOrigin},
+        identities,
+    },
     web::error::ApiError,
 };
 
@@ -34,12 +40,49 @@ pub async fn confirm(
     audience: Audience<'_>,
     scope: &ScopeSet,
 ) -> Result<(Standing, ScopeSet), ApiError> {
-    let gone = |about: &About, reason: String| {
-        ApiError::new(ErrorCode::InvalidGrant, "the permission behind this token is no longer in force")
-            .with_reason(reason)
-            .with_about(about.clone())
-    };
     let about = About::default().user(user).client(client).resource(audience.uri()).asked(scope);
+    let (standing, about) = look_up(app, (user, identity), about).await?;
+    let consent = consents::find(&app.db, user, client, &audience.purpose())
+        .await?
+        .ok_or_else(|| gone(&about, "the consent was withdrawn"))?;
+    let decision = match audience {
+        Audience::Resource(resource) => policy::decide(&standing.subject, Asked { client, resource, scope }),
+        Audience::Idp(idp) => Decision::of(scope.intersection(&idp.declared.scopes_of(client))),
+    };
+    let allowed = left_of(scope, &decision, about.clone())?;
+    let granted = allowed.intersection(&consent.scope);
+    if granted.is_empty() && !allowed.is_empty() {
+        return Err(gone(&about, "the consent covers none of the scopes"));
+    }
+    Ok((standing, granted))
+}
+
+/// The same for what a grant stands on, at its own audience: a consent, or what the user's provider asserted.
+pub async fn confirm_grant(
+    app: &App,
+    grant: &Grant,
+    audience: Audience<'_>,
+    scope: &ScopeSet,
+) -> Result<(Standing, ScopeSet), ApiError> {
+    let (user, client) = ((&grant.user_id, &grant.identity_id), &grant.client_id);
+    let (GrantOrigin::IdJag, Audience::Resource(resource)) = (grant.origin, audience) else {
+        return confirm(app, user, client, audience, scope).await;
+    };
+    let about = About::default().user(&grant.user_id).client(client).resource(&resource.uri).asked(scope);
+    let (standing, about) = look_up(app, user, about).await?;
+    let provider = app.config.providers.get(&standing.subject.provider);
+    let worth = provider.and_then(|provider| provider.id_jag.as_ref());
+    let asked = Asked { client, resource, scope };
+    let decision = Question::of_accepted(&standing.subject, worth, asked).decide();
+    Ok((standing, left_of(scope, &decision, about)?))
+}
+
+/// The user, if she is not shut out and her provider still lets her in.
+async fn look_up(
+    app: &App,
+    (user, identity): (&UserId, &IdentityId),
+    about: About,
+) -> Result<(Standing, About), ApiError> {
     let account = identities::find_enabled(&app.db, identity)
         .await?
         .ok_or_else(|| gone(&about, format!("user {user} is disabled or gone")))?;
@@ -52,22 +95,22 @@ pub async fn confirm(
     }
     let subject =
         Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };
-    let consent = consents::find(&app.db, user, client, &audience.purpose())
-        .await?
-        .ok_or_else(|| gone(&about, "the consent was withdrawn".to_owned()))?;
-    let decision = match audience {
-        Audience::Resource(resource) => policy::decide(&subject, Asked { client, resource, scope }),
-        Audience::Idp(idp) => Decision::of(scope.intersection(&idp.declared.scopes_of(client))),
-    };
-    // Of no scope the policy grants the resource's defaults, which must not slip in.
+    let (email, email_verified, name) = (account.email, account.email_verified, account.name);
+    Ok((Standing { subject, email, email_verified, name }, about))
+}
+
+/// What a decision leaves of the scopes that were asked about. Of no scope the policy grants the resource's defaults,
+/// which must not slip in.
+fn left_of(scope: &ScopeSet, decision: &Decision, about: About) -> Result<ScopeSet, ApiError> {
     let allowed = decision.granted.intersection(scope);
     if decision.barred.is_some() || (allowed.is_empty() && !scope.is_empty()) {
         return Err(gone(&about.rules(decision.reasons()), decision.to_string()));
     }
-    let granted = allowed.intersection(&consent.scope);
-    if granted.is_empty() && !allowed.is_empty() {
-        return Err(gone(&about, "the consent covers none of the scopes".to_owned()));
-    }
-    let (email, email_verified, name) = (account.email, account.email_verified, account.name);
-    Ok((Standing { subject, email, email_verified, name }, granted))
+    Ok(allowed)
+}
+
+fn gone(about: &About, reason: impl Into<Cow<'static, str>>) -> ApiError {
+    ApiError::new(ErrorCode::InvalidGrant, "the permission behind this token is no longer in force")
+        .with_reason(reason)
+        .with_about(about.clone())
 }

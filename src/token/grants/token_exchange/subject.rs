@@ -174,10 +174,9 @@ async fn confirm(
         .filter(|granted| granted.role() == Role::AuthorizationServer)
         .filter(|granted| granted.uri().as_str() == grant.audience)
         .ok_or_else(|| unusable(SubjectError::Resource))?;
-    let user = (&grant.user_id, &grant.identity_id);
     let exchanged = claims.actor.is_some();
     let scope = if exchanged { &grant.scope } else { &claims.scope };
-    let (standing, held) = standing::confirm(app, user, &grant.client_id, granted, scope).await?;
+    let (standing, held) = standing::confirm_grant(app, grant, granted, scope).await?;
     if !exchanged {
         return Ok((standing, held));
     }
