@@ -192,6 +192,40 @@ async fn a_token_without_scopes_is_worth_nothing() {
     }
 }
 
+/// No consent stands behind what an identity provider asserted, but the rules for its assertions.
+#[rstest]
+#[tokio::test]
+async fn what_an_assertion_gave_is_exchanged_while_assertions_give_it(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+    #[values(
+        ("", None),
+        ("id_jag: { allow: { wiki: { clients: [desk], scopes: [\"wiki:read\"] } } }", None),
+        ("id_jag: { allow: { tickets: { clients: [backend], scopes: [\"tickets:read\"] } } }", None),
+        ("id_jag: { allow: { tickets: { clients: [desk], scopes: [\"tickets:close\"] } } }", None),
+        ("id_jag: { allow: { tickets: { clients: [desk], scopes: [\"tickets:read\"] } } }", Some("wiki:read")),
+        (
+            "id_jag: { allow: { tickets: { clients: [desk], scopes: [\"tickets:read\", \"tickets:write\"] } } }",
+            Some("wiki:edit wiki:read")
+        )
+    )]
+    (rules, worth): (&str, Option<&str>),
+) {
+    let organization = "    organization: acme\n";
+    let sections = sections().replace(organization, &format!("{organization}    {rules}\n"));
+    let Some(server) = Server::start_with(on, &sections).await else { return };
+    let sent = token(&server, "tickets:read tickets:write").await;
+    server.execute("UPDATE grants SET origin = 'id_jag', session_id = NULL").await;
+    server.execute("DELETE FROM consents").await;
+    match worth {
+        None => is_unusable(&server, "tickets-server", sent.access(), WIKI).await,
+        Some(scope) => {
+            let got = exchange(&server, "tickets-server", sent.access(), WIKI).await;
+            assert_eq!(got.body["scope"], scope, "{}", got.body);
+            assert_eq!(exchange(&server, "wiki-server", got.access(), SEARCH).await.status, 200);
+        }
+    }
+}
+
 /// The grant is ended between our look and our write.
 #[tokio::test]
 async fn a_grant_that_ends_meanwhile_gives_nothing() {
