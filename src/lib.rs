@@ -42,6 +42,7 @@ pub mod identity;
 pub mod account;
 pub mod authorize;
 pub mod federation;
+pub mod id_jag;
 pub mod idp;
 pub mod token;
 

@@ -21,8 +21,8 @@ use crate::{
     oauth::scope::Scope,
     store::{
         consents,
-        grants::{self, Grant},
-        identities::{self, Identity},
+        grants::{self, Grant, GrantOrigin},
+        identities::{self, Account, Identity},
         sessions::{self, SignedIn},
     },
     web::{
@@ -51,14 +51,14 @@ async fn show(
         return Ok(Redirect::to(&app.path("/login")).into_response());
     };
     let now = app.clock.now();
+    let accounts = identities::of_user(&app.db, &signed_in.user_id).await?;
     let mut applications = Vec::new();
     for grant in grants::of_user(&app.db, &signed_in.user_id, now).await? {
-        applications.push(application(&app, grant).await);
+        applications.push(application(&app, grant, &accounts).await);
     }
     let idle_since = now.minus(app.config.lifetimes.session_idle);
     let mut browsers = sessions::of_user(&app.db, &signed_in.user_id, now, idle_since).await?;
     browsers.sort_by_key(|other| other.id != signed_in.id);
-    let accounts = identities::of_user(&app.db, &signed_in.user_id).await?;
     let view = pages::Account {
         chrome: app.chrome(),
         csrf: session.csrf_token(),
@@ -83,7 +83,7 @@ fn notice(ended: &str) -> Option<&'static str> {
 
 /// A client that is known by its document is not asked for it here: by not answering it could keep this page, on which
 /// its access is ended, from being shown.
-async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
+async fn application(app: &Arc<App>, grant: Grant, accounts: &[Account]) -> pages::Application {
     let id = &grant.client_id;
     let (name, host) = if id.is_url() {
         let host = Url::parse(id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned));
@@ -102,12 +102,16 @@ async fn application(app: &Arc<App>, grant: Grant) -> pages::Application {
         Some(Audience::Idp(_)) => "your sign-in".to_owned(),
         None => grant.purpose.to_string(),
     };
+    let account = accounts.iter().find(|account| account.identity.id == grant.identity_id);
+    let provider = account
+        .map_or(app.config.server.name.as_str(), |account| provider_name(app, &account.identity.provider));
     pages::Application {
         grant: grant.id.to_string(),
         client: name.as_deref().unwrap_or(grant.client_id.as_str()).into(),
         client_host: host.as_deref().map(Into::into),
         resource: resource.as_str().into(),
         scopes: grant.scope.iter().map(words).collect(),
+        managed_by: (grant.origin == GrantOrigin::IdJag).then(|| provider.into()),
         granted: grant.created_at.into(),
         last_used: Some(grant.last_used_at.into()),
     }
@@ -174,10 +178,9 @@ async fn end_application(
     session.check_csrf(form.get("csrf"))?;
     let signed_in = session.signed_in().ok_or_else(PageError::stale_link)?;
     let id = form.get("grant").and_then(GrantId::parse).ok_or_else(PageError::stale_link)?;
-    let Some(grant) = grants::find(&app.db, &id).await?.filter(|grant| grant.user_id == signed_in.user_id)
-    else {
-        return Err(PageError::stale_link());
-    };
+    // What her organization allowed would only begin anew.
+    let hers = |grant: &Grant| grant.user_id == signed_in.user_id && grant.origin == GrantOrigin::Consent;
+    let grant = grants::find(&app.db, &id).await?.filter(hers).ok_or_else(PageError::stale_link)?;
     let mut tx = app.db.begin().await?;
     let ended =
         grants::revoke_all(&mut tx, &grant.user_id, &grant.client_id, &grant.purpose, app.clock.now())

@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+/// What tells clients that identity assertions are worth something here (ID-JAG §7.2).
+const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 /// How long answers may be cached: short enough that a new key or scope is seen in time.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
@@ -70,6 +72,8 @@ fn document(config: &Config) -> Value {
     scopes.push("offline_access");
     scopes.sort_unstable();
     scopes.dedup();
+    let assertions = config.providers.values().any(|provider| provider.id_jag.is_some());
+    let grants = GrantType::ALL.into_iter().filter(|grant| *grant != GrantType::JwtBearer || assertions);
     let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": issuer.url("/oauth/authorize"),
@@ -78,7 +82,7 @@ fn document(config: &Config) -> Value {
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
+        "grant_types_supported": grants.map(GrantType::as_str).collect::<Vec<_>>(),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS.map(|(name, _)| name),
         "code_challenge_methods_supported": ["S256"],
@@ -90,10 +94,14 @@ fn document(config: &Config) -> Value {
         "prompt_values_supported": ["none", "login", "consent"],
         "protected_resources": config.resources.values().map(|resource| resource.uri.as_str()).collect::<Vec<_>>(),
     });
-    if !matches!(config.registration.dynamic, DynamicRegistration::Closed)
-        && let Some(members) = document.as_object_mut()
-    {
-        members.insert("registration_endpoint".to_owned(), json!(issuer.url("/oauth/register")));
+    let open = !matches!(config.registration.dynamic, DynamicRegistration::Closed);
+    let optional = [
+        ("registration_endpoint", open.then(|| json!(issuer.url("/oauth/register")))),
+        ("authorization_grant_profiles_supported", assertions.then(|| json!([ID_JAG_PROFILE]))),
+    ];
+    if let Some(members) = document.as_object_mut() {
+        let there = optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        members.extend(there);
     }
     document
 }

@@ -129,6 +129,8 @@ pub struct About {
     pub(super) resource: Option<ResourceUri>,
     pub(super) scope: Option<ScopeSet>,
     pub(super) grant: Option<GrantId>,
+    reason: Option<&'static str>,
+    subject: Option<String>,
     rules: String,
 }
 
@@ -166,8 +168,12 @@ macro_rules! particulars {
             /// Everything that is known of it; what `about` leaves open stays.
             #[must_use]
             pub fn about(mut self, about: About) -> Self {
-                let About { rules, $($name,)+ } = about;
+                let About { rules, reason, subject, $($name,)+ } = about;
                 $(self.about.$name = $name.or(self.about.$name);)+
+                self.reason = reason.or(self.reason);
+                if let Some(subject) = subject {
+                    self = self.detail("subject", subject);
+                }
                 if rules.is_empty() { self } else { self.with("rules", rules) }
             }
         }
@@ -190,6 +196,20 @@ particulars! {
 }
 
 impl About {
+    /// Why, as a stable code that says more than the wire does.
+    #[must_use]
+    pub const fn reason(mut self, code: &'static str) -> Self {
+        self.reason = Some(code);
+        self
+    }
+
+    /// Whom it is about, as her provider names her: for one who is no user of ours, or not yet.
+    #[must_use]
+    pub fn subject(mut self, subject: &str) -> Self {
+        self.subject = Some(subject.to_owned());
+        self
+    }
+
     /// Which scopes were asked for, where nothing was given.
     #[must_use]
     pub fn asked(mut self, scope: &ScopeSet) -> Self {

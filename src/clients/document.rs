@@ -245,7 +245,7 @@ fn client_of(
     if !(1..=MAX_REDIRECT_URIS).contains(&document.redirect_uris.len()) {
         return Err(DocumentError::RedirectUriCount);
     }
-    let grant_types = GrantType::OF_PEOPLE.into_iter().filter(|grant| asks(*grant)).collect();
+    let grant_types = GrantType::BY_DOCUMENT.into_iter().filter(|grant| asks(*grant)).collect();
     let fingerprint = fingerprint(&document);
     let redirect_uris =
         document.redirect_uris.into_iter().map(RedirectUri::try_from).collect::<Result<_, _>>();

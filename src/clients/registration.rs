@@ -250,9 +250,11 @@ fn redirect_uris_of(sent: &[String], policy: &DynamicRegistration) -> Result<Vec
 /// The grants among those asked for that anybody may register for. A client that names none gets both, since MCP clients
 /// that leave them out expect to be refreshed.
 fn grant_types_of(sent: Option<Vec<String>>) -> Result<Vec<GrantType>, ApiError> {
-    let Some(sent) = sent else { return Ok(GrantType::OF_PEOPLE.to_vec()) };
-    let served: Vec<_> =
-        GrantType::OF_PEOPLE.into_iter().filter(|grant| sent.iter().any(|s| s == grant.as_str())).collect();
+    let Some(sent) = sent else { return Ok(GrantType::BY_REGISTRATION.to_vec()) };
+    let served: Vec<_> = GrantType::BY_REGISTRATION
+        .into_iter()
+        .filter(|grant| sent.iter().any(|s| s == grant.as_str()))
+        .collect();
     if served.contains(&GrantType::AuthorizationCode) {
         Ok(served)
     } else {

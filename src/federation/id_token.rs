@@ -5,21 +5,15 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock::Timestamp,
     config::{claims::ClaimPath, provider::IssuerRule},
-    identity::verified::Authentication,
+    identity::authentication::{Authentication, is_identifier},
     jose::{Verified, VerifyError},
 };
-
-/// OIDC Core §2: a subject is at most 255 characters; other identifiers of a token are held to the same.
-const MAX_IDENTIFIER_BYTES: usize = 255;
-/// More methods than RFC 8176 names; the rest of a longer list says nothing.
-const MAX_AMR: usize = 16;
 
 /// What this one sign-in asked for, and what the token must therefore say.
 #[derive(Debug)]
@@ -106,16 +100,9 @@ pub(super) fn check(
     if !is_identifier(subject) {
         return Err(VerifyError::Malformed("sub").into());
     }
-    Ok(IdToken {
-        issuer: issuer.to_owned(),
-        subject: subject.to_owned(),
-        authentication: Authentication {
-            auth_time: auth_time(token, expected)?,
-            acr: told(token, "acr"),
-            amr: methods(token),
-            sid: told(token, "sid"),
-        },
-    })
+    let authentication = Authentication::told_by(token, expected.now, expected.leeway)?;
+    recent(authentication.auth_time, expected)?;
+    Ok(IdToken { issuer: issuer.to_owned(), subject: subject.to_owned(), authentication })
 }
 
 fn issuer<'a>(token: &'a Verified, expected: &Expected<'_>) -> Result<&'a str, IdTokenError> {
@@ -155,15 +142,12 @@ fn audience(token: &Verified, client_id: &str) -> Result<(), IdTokenError> {
     }
 }
 
-fn auth_time(token: &Verified, expected: &Expected<'_>) -> Result<Option<Timestamp>, IdTokenError> {
-    let auth_time = token.date("auth_time")?;
-    match (auth_time, expected.max_age) {
-        (Some(at), _) if at > expected.now.plus(expected.leeway) => Err(VerifyError::NotYetValid.into()),
-        (Some(at), Some(max_age)) if expected.now > at.plus(max_age).plus(expected.leeway) => {
-            Err(IdTokenError::TooOld)
-        }
-        (None, Some(_)) => Err(IdTokenError::TooOld),
-        (at, _) => Ok(at),
+/// `max_age`, where it was asked for.
+fn recent(auth_time: Option<Timestamp>, expected: &Expected<'_>) -> Result<(), IdTokenError> {
+    let Some(max_age) = expected.max_age else { return Ok(()) };
+    match auth_time {
+        Some(at) if expected.now <= at.plus(max_age).plus(expected.leeway) => Ok(()),
+        Some(_) | None => Err(IdTokenError::TooOld),
     }
 }
 
@@ -178,29 +162,10 @@ fn half_hash(algorithm: Algorithm, access_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(hash.get(..hash.len() / 2).unwrap_or_default())
 }
 
-/// A claim that informs and decides nothing: what is no short text is as good as absent.
-fn told(token: &Verified, claim: &'static str) -> Option<String> {
-    token.text(claim).ok().filter(|text| is_identifier(text)).map(str::to_owned)
-}
-
-/// `amr`, a list (OIDC Core §2) that some write as one text.
-fn methods(token: &Verified) -> Vec<String> {
-    let named = match token.claims().get("amr") {
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
-        Some(Value::String(one)) => vec![one.as_str()],
-        _ => Vec::new(),
-    };
-    named.into_iter().filter(|method| is_identifier(method)).take(MAX_AMR).map(str::to_owned).collect()
-}
-
-fn is_identifier(text: &str) -> bool {
-    (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::{
+    authentication::Authentication,
     claims::{Claims, NoSubject},
-    verified::{Authentication, VerifiedIdentity, Voucher},
+    verified::{VerifiedIdentity, Voucher},
 };
 use crate::{
     config::{

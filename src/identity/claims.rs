@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
-use super::verified::{Authentication, Groups, VerifiedIdentity, Voucher};
+use super::{
+    authentication::Authentication,
+    verified::{Groups, VerifiedIdentity, Voucher},
+};
 use crate::{
     config::{
         claims::{ClaimPath, ClaimPaths},

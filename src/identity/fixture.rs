@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
+    authentication::Authentication,
     claims::Claims,
     users::{Refusal, ResolveError, Resolved, resolve},
-    verified::{Authentication, Groups, VerifiedIdentity, Voucher},
+    verified::{Groups, VerifiedIdentity, Voucher},
 };
 use crate::{
     audit::Origin,

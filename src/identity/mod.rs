@@ -1,6 +1,7 @@
 //! Who is here: users, their accounts at providers, and the browsers in which they are signed in.
 
 pub mod assertion;
+pub mod authentication;
 pub mod claims;
 pub mod entry;
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use super::{claims::Claims, entry};
-use crate::{clock::Timestamp, config::provider::Provider, store::identities::Identity};
+use super::{authentication::Authentication, claims::Claims, entry};
+use crate::{config::provider::Provider, store::identities::Identity};
 
 /// The most groups that are kept of one person; directories that tell more (a forest of nested groups, an attack)
 /// count as not telling, see [`Groups::TooMany`].
@@ -37,19 +37,6 @@ pub struct VerifiedIdentity<'p> {
     pub voucher: Voucher,
     /// Everything that was said, for rules on any claim.
     pub claims: Claims,
-}
-
-/// How and when a person proved herself at her provider, as far as it says so.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Authentication {
-    /// When.
-    pub auth_time: Option<Timestamp>,
-    /// How strongly (OIDC Core §2).
-    pub acr: Option<String>,
-    /// By which means (RFC 8176).
-    pub amr: Vec<String>,
-    /// The session at the provider, for its logout.
-    pub sid: Option<String>,
 }
 
 /// By what a provider vouches for a person.

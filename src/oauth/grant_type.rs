@@ -16,16 +16,26 @@ pub enum GrantType {
     ClientCredentials,
     /// RFC 8693: one token for another.
     TokenExchange,
+    /// RFC 7523 §2.1: an assertion of somebody whom the operator trusts.
+    JwtBearer,
 }
 
 impl GrantType {
     /// All of them, in the order in which the metadata lists them.
-    pub const ALL: [Self; 4] =
-        [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials, Self::TokenExchange];
+    pub const ALL: [Self; 5] = [
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+        Self::TokenExchange,
+        Self::JwtBearer,
+    ];
 
-    /// Those behind which a person stands: all that a client can claim for itself, by registration or document. Any
-    /// other is the operator's to give.
-    pub const OF_PEOPLE: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+    /// Those that a client can claim for itself by registering: a person allows each use.
+    pub const BY_REGISTRATION: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+
+    /// Those that a client can claim for itself by its metadata document, which tells who it is. An assertion gives it
+    /// what the operator listed for this very client, and nothing else. Any other grant is the operator's to give.
+    pub const BY_DOCUMENT: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::JwtBearer];
 
     /// Those that are served where Chancery is an identity provider.
     pub const AT_IDP: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
@@ -45,6 +55,7 @@ impl GrantType {
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
             Self::TokenExchange => token_exchange::GRANT_TYPE,
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
         }
     }
 

@@ -184,6 +184,7 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
         GrantType::RefreshToken => grants::refresh_token::exchange(app, request).await?,
         GrantType::ClientCredentials => grants::client_credentials::exchange(app, request).await?,
         GrantType::TokenExchange => grants::token_exchange::exchange(app, request).await?,
+        GrantType::JwtBearer => grants::jwt_bearer::exchange(app, request).await?,
     };
     let body = issue::respond(app, issuance)?;
     let mut response = Json(body).into_response();

@@ -22,6 +22,7 @@ mod documents;
 mod dpop;
 mod dpop_binding;
 mod exchange;
+mod id_jag;
 mod identity;
 mod idp;
 mod machine;

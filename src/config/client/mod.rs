@@ -53,8 +53,12 @@ pub struct DeclaredClient {
 pub const RESERVED_ID_PREFIX: &str = "chy_";
 
 /// What `grant_types` may name; any other grant follows from a key of its own.
-const NAMED_GRANTS: [GrantType; 3] =
-    [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials];
+const NAMED_GRANTS: [GrantType; 4] = [
+    GrantType::AuthorizationCode,
+    GrantType::RefreshToken,
+    GrantType::ClientCredentials,
+    GrantType::JwtBearer,
+];
 
 impl DeclaredClient {
     pub(super) fn read_all(
@@ -186,6 +190,9 @@ pub(super) fn strong_secret(written: String) -> Result<Secret, Wrong> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it takes the text over, as TryFrom<String> does")]
 fn grant_type(written: String) -> Result<GrantType, Wrong> {
+    if written == GrantType::TokenExchange.as_str() {
+        return Err("is not named here: the key exchange says what may be exchanged".into());
+    }
     let there = NAMED_GRANTS.map(GrantType::as_str);
     let named = NAMED_GRANTS.into_iter().find(|grant| grant.as_str() == written);
     named.ok_or_else(|| Wrong::unknown("no grant_type has this name", &written, &there))

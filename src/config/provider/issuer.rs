@@ -48,22 +48,8 @@ impl TrustedIssuer {
         }
     }
 
-    /// The list `issuers`.
-    pub(super) fn read_all(section: &Section<'_>, around: Around<'_>) -> Vec<Self> {
-        if section.count("issuers") == 0 {
-            section.problem("issuers", "is empty, so no assertion could be accepted");
-        }
-        let mut all: Vec<Self> = Vec::new();
-        for issuer in section.sections("issuers", |entry| Self::read(entry, around)).into_iter().flatten() {
-            if all.iter().any(|known| known.issuer == issuer.issuer) {
-                section.problem("issuers", format!("names {} twice", issuer.issuer));
-            }
-            all.push(issuer);
-        }
-        all
-    }
-
-    fn read(section: &Section<'_>, around: Around<'_>) -> Option<Self> {
+    /// The keys `issuer` and `jwks_uri`.
+    pub(super) fn read(section: &Section<'_>, around: Around<'_>) -> Option<Self> {
         let issuer = section.required("issuer", "the iss of its assertions, byte for byte", |written| {
             issuer(written, around)
         });

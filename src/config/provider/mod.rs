@@ -81,7 +81,7 @@ pub struct Provider {
 impl Provider {
     /// Every issuer whose assertions it speaks for.
     pub fn trusted_issuers(&self) -> impl Iterator<Item = &TrustedIssuer> {
-        self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers)
+        self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers).map(|issuer| &issuer.trusted)
     }
 }
 

@@ -103,7 +103,8 @@ impl Provider {
     }
 
     fn asserting(&self) -> impl Iterator<Item = &str> {
-        self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers).map(|trusted| trusted.issuer.as_str())
+        let issuers = self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers);
+        issuers.map(|issuer| issuer.trusted.issuer.as_str())
     }
 
     /// An issuer of assertions by which not this provider's own people sign in, but the other's.

@@ -318,7 +318,7 @@ fn clients(#[case] text: &str, #[case] expected: &[&str]) {
 )]
 #[case(
     "serves: t, grant_types: ['urn:ietf:params:oauth:grant-type:token-exchange']",
-    &["c.yaml:4:68: clients.a.grant_types[0]: no grant_type has this name; known are authorization_code, refresh_token, client_credentials"]
+    &["c.yaml:4:68: clients.a.grant_types[0]: is not named here: the key exchange says what may be exchanged"]
 )]
 fn exchange(#[case] keys: &str, #[case] expected: &[&str]) {
     let text = format!(

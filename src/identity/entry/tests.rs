@@ -13,9 +13,10 @@ use crate::{
     },
     entropy::Entropy,
     identity::{
+        authentication::Authentication,
         claims::{Claims, of_sign_in},
         users::first_seen,
-        verified::{Authentication, Voucher},
+        verified::Voucher,
     },
     ids::{IdentityId, UserId},
 };

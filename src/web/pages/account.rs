@@ -41,7 +41,9 @@ pub struct Application {
     pub resource: Name,
     /// What it may do there, in words.
     pub scopes: Vec<Prose>,
-    /// When the person allowed it.
+    /// The provider that allowed it in her stead, by whose word alone it ends.
+    pub managed_by: Option<Name>,
+    /// When it was allowed.
     pub granted: Moment,
     /// When it last got a token; `None` before the first.
     pub last_used: Option<Moment>,

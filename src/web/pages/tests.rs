@@ -94,12 +94,13 @@ fn done() -> Done {
 
 fn account() -> Account {
     let at = Timestamp::from_secs(1_795_000_000).into();
-    let application = |last_used| Application {
+    let application = |managed_by, last_used| Application {
         grant: hostile(),
         client: name(),
         client_host: Some(name()),
         resource: name(),
         scopes: vec![name(), name()],
+        managed_by,
         granted: at,
         last_used,
     };
@@ -116,7 +117,7 @@ fn account() -> Account {
         csrf: hostile(),
         person: person(),
         notice: Some("It is done.".into()),
-        applications: vec![application(Some(at)), application(None)],
+        applications: vec![application(None, Some(at)), application(Some(name()), None)],
         sessions: vec![session(true), session(false)],
         identities: vec![LinkedAccount { provider: name(), label: name(), since: at }],
     }

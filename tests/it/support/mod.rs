@@ -1,5 +1,6 @@
 //! What every story needs: a server, a browser and a client.
 
+pub(crate) mod agent;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dpop;
@@ -9,6 +10,7 @@ pub(crate) mod upstream;
 
 use std::sync::LazyLock;
 
+pub(crate) use agent::Agent;
 pub(crate) use browser::Browser;
 pub(crate) use client::{Client, Tokens};
 pub(crate) use dpop::DpopKey;

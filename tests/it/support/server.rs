@@ -2,12 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chancery::{app::App, clock::Clock, store::Db};
+use chancery::{
+    app::{App, router},
+    clock::Clock,
+    entropy::Entropy,
+    store::Db,
+    web::serve::serve,
+};
 use reqwest::{Method, RequestBuilder};
 use sqlx::Connection as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +81,25 @@ impl Server {
     /// Starts a server with these sections in place of the usual ones.
     pub(crate) async fn start_with(on: On, sections: &str) -> Option<Self> {
         Setup::on(on).sections(sections).start().await
+    }
+
+    /// Another instance of it, on the same database.
+    pub(crate) async fn twin(&self) -> Self {
+        let entropy = Entropy::System;
+        let app = App::open(self.app.config.clone(), self.clock.clone(), entropy, false).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}{}", listener.local_addr().unwrap(), app.config.server.issuer.path());
+        tokio::spawn(serve(listener, router::router(Arc::clone(&app)), self.stop.clone()));
+        Self {
+            app,
+            clock: self.clock.clone(),
+            issuer: self.issuer.clone(),
+            base,
+            provider: self.provider.clone(),
+            database: self.database.clone(),
+            stop: self.stop.child_token(),
+            _folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// The address of a path under the issuer's.

@@ -2,16 +2,17 @@
 //! here, and under which conditions they are accepted. Nothing, unless this section is there.
 
 mod allow;
+mod issuers;
 
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
-pub use self::allow::AssertionRule;
+pub use self::{allow::AssertionRule, issuers::IdJagIssuer};
 use super::{
     IdTokenAlg,
     behaviour::{Behaviour, algorithms},
-    issuer::{Around, TrustedIssuer},
+    issuer::Around,
 };
 use crate::{
     config::{
@@ -33,7 +34,7 @@ pub struct IdJag {
     /// What may be had by its assertions, by resource. What is not listed is refused; never empty.
     pub allow: IndexMap<ResourceId, AssertionRule>,
     /// Who signs them; never empty.
-    pub issuers: Vec<TrustedIssuer>,
+    pub issuers: Vec<IdJagIssuer>,
     /// What they may be signed with; never empty.
     pub algorithms: Vec<IdTokenAlg>,
     /// How often one counts.
@@ -78,7 +79,7 @@ impl IdJag {
         }
         provider.section("id_jag", |section| {
             let allow = allow::read(section, names, &behaviour.claims);
-            let issuers = issuers(section, around);
+            let issuers = issuers::read(section, around, &behaviour.claims);
             let algorithms = algorithms(section, "algorithms");
             let replay = section.optional("replay", one_of(&Replay::NAMES));
             let default_resource =
@@ -99,17 +100,4 @@ impl IdJag {
             })
         })
     }
-}
-
-fn issuers(section: &Section<'_>, around: Around<'_>) -> Vec<TrustedIssuer> {
-    if section.has("issuers") {
-        return TrustedIssuer::read_all(section, around);
-    }
-    let own = TrustedIssuer::of_sign_in(around);
-    if own.is_none() && around.sign_in.is_some() {
-        let message =
-            "is missing: people sign in by an issuer for each tenant, so say whose assertions count";
-        section.problem("issuers", message);
-    }
-    own.into_iter().collect()
 }

@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::config::claims::ClaimPath;
 
 /// Entries that say too little to be read further.
 #[rstest]
@@ -198,6 +199,10 @@ resources:
 #[case("issuers: [{ issuer: https://auth.acme.com/idp }]", &["issuers[0].issuer: is our own: what we sign ourselves is for others"])]
 #[case("issuers: [{ issuer: https://a.example }, { issuer: https://a.example }]", &["issuers: names https://a.example twice"])]
 #[case("issuers: [{ issuer: https://a.example, jwks_uri: https://127.0.0.1/k }]", &["issuers[0].jwks_uri: must not point to this machine; that is for development, while server.issuer is loopback"])]
+#[case("issuers: [{ issuer: https://a.example, subject: [] }]", &["issuers[0].subject: is empty, so nobody could be told from anybody else"])]
+#[case("issuers: [{ issuer: https://a.example, tenants: [] }]", &["issuers[0].tenants: an empty list could mean nobody or everybody; name somebody or remove the key"])]
+#[case("issuers: [{ issuer: https://a.example, tenants: [a, b], subject: [sub] }]", &["issuers[0].subject: lacks tenant, so people of two tenants could be taken for one"])]
+#[case("issuers: [{ issuer: https://a.example, tenants: [a, b], same_subjects: true }]", &["issuers[0].same_subjects: cannot be with several tenants: each names people by itself"])]
 #[case("algorithms: [HS256]", &["algorithms[0]: is not accepted: it must be signed with a key that only the upstream has"])]
 #[case("algorithms: []", &["algorithms: is empty, so no token could be accepted"])]
 #[case("replay: never", &["replay: unknown value; known are single_use, same_client"])]
@@ -251,6 +256,42 @@ fn nobody_asserts_who_signs_in_elsewhere(
     let found = problems(&text, &Environment::of([]));
     let expected = format!("id_jag: corp takes assertions of {issuer}, by which people sign in at other");
     assert!(found.ends_with(&expected) && found.lines().count() == 1, "{found}");
+}
+
+/// People of several tenants sign in by an issuer for each, so whoever signs assertions has to be named.
+#[test]
+fn tenants_have_no_issuer_in_common() {
+    let text = |keys: &str| {
+        with_id_jag(&format!("allow: {{ tickets: {{ clients: [agent], scopes: [read] }} }}{keys}")).replace(
+            "preset: google",
+            "preset: entra, tenant: organizations, tenants: [8f2c1e4a-7b1d-4c55-9e0f-3a6d2b9c4e10]",
+        )
+    };
+    let found = problems(&text(""), &Environment::of([]));
+    assert!(found.ends_with("id_jag.issuers: is missing: people sign in by an issuer for each tenant, so say whose assertions count"), "{found}");
+    let found = problems(
+        &text(", issuers: [{ issuer: https://a.example, same_subjects: true }]"),
+        &Environment::of([]),
+    );
+    assert!(
+        found.ends_with("same_subjects: cannot be: people sign in by an issuer for each tenant"),
+        "{found}"
+    );
+}
+
+/// Which claims are a person's key, and under which issuer she is known.
+#[rstest]
+#[case("", "https://accounts.google.com", &["sub"])]
+#[case("issuers: [{ issuer: https://a.example }]", "https://a.example", &["sub"])]
+#[case("issuers: [{ issuer: https://a.example, same_subjects: true, subject: [uid] }]", "https://accounts.google.com", &["uid"])]
+#[case("issuers: [{ issuer: https://a.example, tenants: [t] }]", "https://a.example", &["tenant", "sub"])]
+#[case("issuers: [{ issuer: https://a.example, tenants: [t], same_subjects: true }]", "https://accounts.google.com", &["sub"])]
+fn naming(#[case] keys: &str, #[case] known_as: &str, #[case] subject: &[&str]) {
+    let text = with_id_jag(&format!("allow: {{ tickets: {{ clients: [agent], scopes: [read] }} }}, {keys}"));
+    let config = parse(&text, &Environment::of([])).unwrap_or_else(|problems| panic!("{problems}"));
+    let issuer = &config.providers[&slug("corp")].id_jag.as_ref().unwrap().issuers[0];
+    let found: Vec<_> = issuer.subject.iter().map(ClaimPath::as_str).collect();
+    assert_eq!((issuer.known_as.as_str(), found.as_slice()), (known_as, subject));
 }
 
 fn with_id_jag(keys: &str) -> String {
