@@ -112,7 +112,7 @@ impl App {
                 issuer.is_loopback(),
             ),
             federation: Federation::new(&config),
-            nonces: Nonces::new(&sealer),
+            nonces: Nonces::new(&sealer, config.dpop.nonce),
             limits: Limits::default(),
             config,
             clock,

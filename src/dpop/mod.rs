@@ -2,9 +2,11 @@
 //! holder of that key alone.
 //!
 //! A [`Proof`] is read and verified here, for a token endpoint and for a resource server alike, together with the
-//! [`Nonces`] by which a server says how old a proof may be. Who has to send a proof, and what is bound to its key, is
-//! decided in `token`; that a proof counts once is decided by the database, in the transaction that it leads to.
+//! [`Nonces`] by which a server says how old a proof may be, and with what a resource server asks of a token that is
+//! bound ([`Presented`]). Who has to send a proof for a token, and what is bound to its key, is decided in `token`; that
+//! a proof counts once is decided by the database, in the transaction that it leads to.
 
+mod binding;
 mod nonce;
 mod proof;
 
@@ -14,7 +16,8 @@ use jsonwebtoken::Algorithm;
 use crate::config::client::ASSERTION_ALGS;
 
 pub use self::{
-    nonce::Nonces,
+    binding::{BindingError, Presented, Scheme},
+    nonce::{NonceError, Nonces},
     proof::{Proof, ProofError},
 };
 

@@ -8,9 +8,11 @@
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use axum::http::{HeaderName, HeaderValue};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::{clock::Timestamp, seal::Sealer};
+use super::NONCE_HEADER;
+use crate::{clock::Timestamp, config::dpop::NoncePolicy, seal::Sealer};
 
 /// How long one nonce is given out. It is accepted for one window longer: a client that comes back within this time
 /// needs no second request, and a stolen stock of proofs is worth nothing after twice this time.
@@ -19,19 +21,35 @@ const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// Tells the keys derived here from any other use of the same configured key.
 const LABEL: &[u8] = b"chancery dpop nonce 1";
 
+/// Why a proof is answered with a nonce to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NonceError {
+    /// It has none, and must have one.
+    #[error("it has no nonce")]
+    Missing,
+    /// It has one that we did not give out in the last minutes.
+    #[error("its nonce is not one of the last minutes")]
+    Unknown,
+}
+
 /// Makes nonces and knows them again.
 pub struct Nonces {
+    policy: NoncePolicy,
     makes: hmac::Key,
     /// Keys that made nonces before the encryption keys were rotated, or make them at instances not yet restarted.
-    knows: Vec<hmac::Key>,
+    made: Vec<hmac::Key>,
 }
 
 impl Nonces {
     /// Derives the keys.
-    pub fn new(sealer: &Sealer) -> Self {
+    pub fn new(sealer: &Sealer, policy: NoncePolicy) -> Self {
         let (first, rest) = sealer.derived(LABEL);
         let key = |bytes: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, bytes);
-        Self { makes: key(first.as_slice()), knows: rest.iter().map(|bytes| key(bytes.as_slice())).collect() }
+        Self {
+            policy,
+            makes: key(first.as_slice()),
+            made: rest.iter().map(|bytes| key(bytes.as_slice())).collect(),
+        }
     }
 
     /// The nonce to give out now.
@@ -39,12 +57,27 @@ impl Nonces {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.makes, &window(now).to_be_bytes()))
     }
 
+    /// The header that answers carry, so that the next proof can hold the nonce (RFC 9449 §8.2).
+    pub fn header(&self, now: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+        Some((NONCE_HEADER, HeaderValue::try_from(self.current(now)).ok()?))
+    }
+
+    /// Checks the nonce of a proof. One that need not be there must still be right.
+    pub fn check(&self, nonce: Option<&str>, now: Timestamp) -> Result<(), NonceError> {
+        match (nonce, self.policy) {
+            (Some(nonce), _) if self.knows(nonce, now) => Ok(()),
+            (Some(_), _) => Err(NonceError::Unknown),
+            (None, NoncePolicy::Optional) => Ok(()),
+            (None, NoncePolicy::Required) => Err(NonceError::Missing),
+        }
+    }
+
     /// Whether `nonce` was given out in this window or the one before; or in the next, by an instance whose clock is
     /// a little ahead.
-    pub fn admits(&self, nonce: &str, now: Timestamp) -> bool {
+    fn knows(&self, nonce: &str, now: Timestamp) -> bool {
         let Ok(tag) = URL_SAFE_NO_PAD.decode(nonce) else { return false };
         let present = window(now);
-        std::iter::once(&self.makes).chain(&self.knows).any(|key| {
+        std::iter::once(&self.makes).chain(&self.made).any(|key| {
             let given_in = |window: i64| hmac::verify(key, &window.to_be_bytes(), &tag).is_ok();
             (present.saturating_sub(1)..=present.saturating_add(1)).any(given_in)
         })
@@ -64,7 +97,7 @@ mod tests {
 
     fn nonces(keys: &[u8]) -> Nonces {
         let key = |byte: &u8| EncryptionKey { id: byte.to_string(), key: KeyBytes::new([*byte; 32]) };
-        Nonces::new(&Sealer::new(&keys.iter().map(key).collect::<Vec<_>>()).unwrap())
+        Nonces::new(&Sealer::new(&keys.iter().map(key).collect::<Vec<_>>()).unwrap(), NoncePolicy::Required)
     }
 
     #[test]
@@ -77,26 +110,26 @@ mod tests {
             "a window begins here"
         );
         let last = NOW.plus(2 * WINDOW).minus(Duration::from_millis(1));
-        for (at, admitted) in [
+        for (at, known) in [
             (NOW.minus(Duration::from_secs(1)), true),
             (NOW, true),
             (last, true),
             (NOW.plus(2 * WINDOW), false),
             (NOW.minus(WINDOW).minus(Duration::from_secs(1)), false),
         ] {
-            assert_eq!(nonces.admits(&nonce, at), admitted, "{at}");
+            assert_eq!(nonces.knows(&nonce, at), known, "{at}");
         }
     }
 
     #[test]
     fn other_instances_know_it_and_nobody_else_can_make_one() {
         let (before, after) = (nonces(&[1]), nonces(&[2, 1]));
-        assert!(after.admits(&before.current(NOW), NOW), "the key was rotated meanwhile");
-        assert!(!before.admits(&after.current(NOW), NOW));
+        assert!(after.knows(&before.current(NOW), NOW), "the key was rotated meanwhile");
+        assert!(!before.knows(&after.current(NOW), NOW));
         let bare = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let forged = URL_SAFE_NO_PAD.encode(hmac::sign(&bare, &window(NOW).to_be_bytes()));
         for bad in ["", "x", "=", &"A".repeat(43), &before.current(NOW)[..42], &forged] {
-            assert!(!before.admits(bad, NOW), "{bad}");
+            assert!(!before.knows(bad, NOW), "{bad}");
         }
     }
 }

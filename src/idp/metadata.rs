@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{App, cached},
     config::{Config, client::ASSERTION_ALGS, idp::IdpClient},
+    dpop::PROOF_ALGS,
     oauth::{
         grant_type::{ClientAuthMethod, GrantType},
         purpose::Role,
@@ -57,6 +58,7 @@ fn document(config: &Config) -> Value {
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS.map(|(name, _)| name),
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
         "authorization_response_iss_parameter_supported": true,
         "client_id_metadata_document_supported": documents,
         "subject_types_supported": ["public"],

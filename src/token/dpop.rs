@@ -5,16 +5,9 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, Method};
 
-use crate::{
-    app::App,
-    clients::Client,
-    config::dpop::NoncePolicy,
-    dpop::{NONCE_HEADER, Proof},
-    oauth::error::ErrorCode,
-    web::error::ApiError,
-};
+use crate::{app::App, clients::Client, dpop::Proof, oauth::error::ErrorCode, web::error::ApiError};
 
 /// The key that the request to `endpoint` proves; none where it carries no proof and its client need not send one.
 pub fn prove(
@@ -32,27 +25,15 @@ pub fn prove(
         }
         return Ok(None);
     };
-    match (proof.nonce(), app.config.dpop.nonce) {
-        (Some(nonce), _) if app.nonces.admits(nonce, now) => Ok(Some(proof)),
-        (None, NoncePolicy::Optional) => Ok(Some(proof)),
-        (Some(_), _) => Err(challenge("DPoP proof: its nonce is not one of the last minutes")),
-        (None, NoncePolicy::Required) => Err(challenge("DPoP proof: it has no nonce")),
-    }
-}
-
-/// The header that every answer of a token endpoint carries, so that the next proof can hold it (RFC 9449 §8.2).
-pub fn nonce_header(app: &App) -> Option<(HeaderName, HeaderValue)> {
-    let nonce = HeaderValue::try_from(app.nonces.current(app.clock.now())).ok()?;
-    Some((NONCE_HEADER, nonce))
+    app.nonces.check(proof.nonce(), now).map_err(|error| {
+        let text = "the DPoP proof must hold the nonce of the header DPoP-Nonce";
+        ApiError::new(ErrorCode::UseDpopNonce, text).with_reason(format!("DPoP proof: {error}"))
+    })?;
+    Ok(Some(proof))
 }
 
 /// Why a token is not issued without a proof, or with this one. `reason` is for the record alone.
 pub fn refused(reason: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::new(ErrorCode::InvalidDpopProof, "a DPoP proof is missing, or cannot be accepted")
-        .with_reason(reason)
-}
-
-fn challenge(reason: &'static str) -> ApiError {
-    ApiError::new(ErrorCode::UseDpopNonce, "the DPoP proof must hold the nonce of the header DPoP-Nonce")
         .with_reason(reason)
 }

@@ -130,7 +130,7 @@ async fn token(
     form: Result<ApiForm, ApiError>,
 ) -> Response {
     let mut response = respond(&app, role, origin, &headers, form).await;
-    response.headers_mut().extend(dpop::nonce_header(&app));
+    response.headers_mut().extend(app.nonces.header(app.clock.now()));
     response
 }
 

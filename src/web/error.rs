@@ -242,6 +242,16 @@ impl ApiError {
         }
     }
 
+    /// A token that is bound to a key, or the proof that came with it, is not accepted (RFC 9449 §7.1, §9).
+    pub fn not_proved(code: ErrorCode, description: &'static str) -> Self {
+        let challenge = match code {
+            ErrorCode::UseDpopNonce => "DPoP realm=\"chancery\", error=\"use_dpop_nonce\"",
+            ErrorCode::InvalidDpopProof => "DPoP realm=\"chancery\", error=\"invalid_dpop_proof\"",
+            _ => "DPoP realm=\"chancery\", error=\"invalid_token\"",
+        };
+        Self { status: StatusCode::UNAUTHORIZED, challenge: Some(challenge), ..Self::new(code, description) }
+    }
+
     /// Too many requests from one source.
     pub fn too_many_requests() -> Self {
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many requests: slow down");

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, slice, sync::Arc};
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use super::{
     notes,
-    token::{Caller, Presented, Rejected, Scheme, Verifier},
+    token::{Caller, Rejected, Verifier},
 };
-use crate::dpop::PROOF_ALGS;
+use crate::dpop::{PROOF_ALGS, Presented, Scheme};
 
 /// The largest message: a note of a thousand characters and room around it.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -53,7 +53,7 @@ impl Guard {
         // Read before anything is refused: an answer to half a request costs the client its connection, and clients
         // send their first request without a token.
         let bytes = to_bytes(body, MAX_MESSAGE_BYTES).await;
-        let presented = presented(&parts).ok_or(Refusal::NoToken)?;
+        let presented = Presented::of(&parts.method, &parts.headers).ok_or(Refusal::NoToken)?;
         let scheme = presented.scheme;
         let caller =
             self.verifier.verify(&presented).await.map_err(|rejected| Refusal::Token(scheme, rejected))?;
@@ -111,14 +111,6 @@ impl Guard {
         let challenge = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
         (status, [(header::WWW_AUTHENTICATE, challenge)], format!("{text}\n")).into_response()
     }
-}
-
-/// The token of the `Authorization` header; never one from the URL (RFC 6750 §2.3).
-fn presented(parts: &Parts) -> Option<Presented<'_>> {
-    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let schemes = [("Bearer", Scheme::Bearer), ("DPoP", Scheme::Dpop)];
-    let (_, scheme) = schemes.into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name))?;
-    Some(Presented { scheme, token: token.trim(), method: &parts.method, headers: &parts.headers })
 }
 
 /// The scopes of all tools that a JSON-RPC message calls; the message may be a batch (MCP 2025-03-26).

@@ -3,18 +3,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use axum::http::{HeaderMap, Method};
 use jsonwebtoken::Algorithm;
 use moka::sync::Cache;
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::{
     clock::Clock,
-    dpop::{Proof, ProofError},
-    jose::{Jwks, Thumbprint, Unverified, Verified, VerifyError, verifier::Kind},
+    dpop::{BindingError, Presented},
+    jose::{Jwks, Unverified, Verified, VerifyError, verifier::Kind},
     net::{NetError, Upstream},
     oauth::issuer::Issuer,
 };
@@ -27,22 +25,6 @@ const MAX_METADATA_BYTES: usize = 64 * 1024;
 const MAX_PROOFS: u64 = 100_000;
 /// How long each is: longer than it is accepted.
 const PROOFS_KEPT: Duration = Duration::from_secs(5 * 60);
-
-/// What a request shows (RFC 6750 §2.1, RFC 9449 §7.1).
-#[derive(Debug)]
-pub(super) struct Presented<'r> {
-    pub(super) scheme: Scheme,
-    pub(super) token: &'r str,
-    pub(super) method: &'r Method,
-    pub(super) headers: &'r HeaderMap,
-}
-
-/// The scheme of the `Authorization` header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Bearer,
-    Dpop,
-}
 
 /// Who is calling, and what the token lets her do.
 #[derive(Debug, Clone)]
@@ -60,23 +42,8 @@ pub(super) enum Rejected {
     Issuer,
     #[error("the token is for another resource")]
     Audience,
-    /// RFC 9449 §7.2: as a mere bearer token, it may have been stolen.
-    #[error("the token is bound to a key: send it with a proof of that key")]
-    Bound,
-    /// The client believes in a protection that the token does not have.
-    #[error("the token is not bound to a key")]
-    Unbound,
-    /// Bound to something that is not understood here, such as a certificate.
-    #[error("the token is bound in a way that this server does not know")]
-    Confirmation,
-    #[error("the DPoP proof is missing")]
-    NoProof,
-    #[error("the DPoP proof: {0}")]
-    Proof(#[from] ProofError),
-    #[error("the DPoP proof is by another key than the token's")]
-    OtherKey,
-    #[error("the DPoP proof was made for another token")]
-    OtherToken,
+    #[error(transparent)]
+    Binding(#[from] BindingError),
     #[error("the DPoP proof was used before")]
     Used,
     #[error("the issuer cannot be asked for its keys")]
@@ -92,9 +59,8 @@ impl Rejected {
     /// The error code of the challenge (RFC 6750 §3.1, RFC 9449 §7.1).
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::NoProof | Self::Proof(_) | Self::OtherKey | Self::OtherToken | Self::Used => {
-                "invalid_dpop_proof"
-            }
+            Self::Used => "invalid_dpop_proof",
+            Self::Binding(error) if error.is_the_proofs() => "invalid_dpop_proof",
             _ => "invalid_token",
         }
     }
@@ -137,7 +103,12 @@ impl Verifier {
         let keys = self.keys.get_or_try_init(async || self.discover_keys().await).await?;
         let token = keys.verify(token).await?;
         let caller = self.judge(&token)?;
-        self.check_binding(&token, presented)?;
+        let proof = presented.check_binding(&token, &self.resource, self.clock.now())?;
+        if let Some(once) = proof.map(|proof| proof.one_time())
+            && !self.proofs.entry((once.issuer, once.jti)).or_insert(()).is_fresh()
+        {
+            return Err(Rejected::Used);
+        }
         Ok(caller)
     }
 
@@ -154,36 +125,6 @@ impl Verifier {
             subject: token.text("sub")?.to_owned(),
             scopes: scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
         })
-    }
-
-    /// A token that is bound to a key is good with a proof of that key, made for this token and this request and never
-    /// used before; one that is not is a bearer token.
-    fn check_binding(&self, token: &Verified, presented: &Presented<'_>) -> Result<(), Rejected> {
-        let Some(confirmation) = token.claims().get("cnf") else {
-            return if presented.scheme == Scheme::Bearer { Ok(()) } else { Err(Rejected::Unbound) };
-        };
-        if presented.scheme == Scheme::Bearer {
-            return Err(Rejected::Bound);
-        }
-        let bound_to = confirmation
-            .get("jkt")
-            .and_then(Value::as_str)
-            .and_then(|jkt| Thumbprint::try_from(jkt.to_owned()).ok())
-            .ok_or(Rejected::Confirmation)?;
-        let proof = Proof::of(presented.headers, presented.method, &self.resource, self.clock.now())?
-            .ok_or(Rejected::NoProof)?;
-        if !proof.key().is(&bound_to) {
-            return Err(Rejected::OtherKey);
-        }
-        if !proof.is_for(presented.token) {
-            return Err(Rejected::OtherToken);
-        }
-        let once = proof.one_time();
-        if self.proofs.entry((once.issuer, once.jti)).or_insert(()).is_fresh() {
-            Ok(())
-        } else {
-            Err(Rejected::Used)
-        }
     }
 
     /// The issuer's metadata says where its keys are (RFC 8414 §3).

@@ -1,5 +1,6 @@
 //! Chancery as an identity provider, at an issuer of its own.
 
+mod bound;
 mod sign_in;
 mod two_issuers;
 

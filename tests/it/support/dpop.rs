@@ -12,7 +12,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use chancery::entropy::Entropy;
+use chancery::{entropy::Entropy, oauth::purpose::Role};
 use jsonwebtoken::{
     Algorithm, EncodingKey,
     jwk::{Jwk, ThumbprintHash},
@@ -90,27 +90,41 @@ impl DpopKey {
 
     /// Exchanges a code with a proof.
     pub(crate) async fn exchange(&self, server: &Server, client: &Client, code: &str) -> Tokens {
-        post_with(server, &client.exchange_parameters(code), &[&self.proof(server)]).await
+        self.post(server, client.role, &client.exchange_parameters(code)).await
     }
 
     /// Refreshes with a proof.
     pub(crate) async fn refresh(&self, server: &Server, client: &Client, token: &str) -> Tokens {
-        post_with(server, &client.refresh_parameters(token), &[&self.proof(server)]).await
+        self.post(server, client.role, &client.refresh_parameters(token)).await
+    }
+
+    async fn post(&self, server: &Server, role: Role, parameters: &[(&str, String)]) -> Tokens {
+        let proof = self.sign(&self.header(), &claims_at(server, role.token_endpoint()));
+        send(server, role, parameters, &[&proof]).await
     }
 }
 
 /// The claims of a good proof for the token endpoint.
 pub(crate) fn claims(server: &Server) -> Value {
+    claims_at(server, Role::AuthorizationServer.token_endpoint())
+}
+
+/// The claims of a good proof for a `POST` to this path.
+pub(crate) fn claims_at(server: &Server, path: &str) -> Value {
     let now = server.app.clock.now();
     json!({
-        "htm": "POST", "htu": format!("{}/oauth/token", server.issuer), "iat": now.as_secs(),
+        "htm": "POST", "htu": format!("{}{path}", server.issuer), "iat": now.as_secs(),
         "jti": Entropy::System.token(), "nonce": server.app.nonces.current(now),
     })
 }
 
 /// Posts to the token endpoint with these proofs.
 pub(crate) async fn post_with(server: &Server, parameters: &[(&str, String)], proofs: &[&str]) -> Tokens {
-    let mut request = server.request(Method::POST, "/oauth/token").form(parameters);
+    send(server, Role::AuthorizationServer, parameters, proofs).await
+}
+
+async fn send(server: &Server, role: Role, parameters: &[(&str, String)], proofs: &[&str]) -> Tokens {
+    let mut request = server.request(Method::POST, role.token_endpoint()).form(parameters);
     for proof in proofs {
         request = request.header("dpop", *proof);
     }
