@@ -1,9 +1,10 @@
 //! A fresh, migrated database for a test, on either engine.
 
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+#[path = "../../tests/house/schema.rs"]
+mod schema;
 
+pub(crate) use self::schema::fresh_schema;
 use super::Db;
-use crate::entropy::Entropy;
 
 /// Which engine a test runs on.
 #[derive(Debug, Clone, Copy)]
@@ -41,23 +42,4 @@ impl On {
             }
         })
     }
-}
-
-/// The URL of a schema of its own in the test server.
-#[expect(clippy::disallowed_methods, reason = "where the test server is, only the environment knows")]
-pub(crate) async fn fresh_schema() -> Option<String> {
-    let server = std::env::var("CHANCERY_TEST_POSTGRES")
-        .expect("CHANCERY_TEST_POSTGRES is the URL of a PostgreSQL database for tests, or `skip`");
-    if server == "skip" {
-        return None;
-    }
-    let schema = format!("t{:032x}", u128::from_be_bytes(Entropy::System.bytes()));
-    let mut connection = server.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    let joint = if server.contains('?') { '&' } else { '?' };
-    Some(format!("{server}{joint}options[search_path]={schema}"))
 }

@@ -1,7 +1,7 @@
-//! A schema of a test's own in the PostgreSQL server for tests.
+//! A schema of a test's own in the PostgreSQL server for tests. Read by the tests beside the code too, which know the
+//! house by another name: so it needs nothing of the house.
 
-use chancery::entropy::Entropy;
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
 /// Its URL; `None` where PostgreSQL is left out on purpose.
 pub(crate) async fn fresh_schema() -> Option<String> {
@@ -11,12 +11,11 @@ pub(crate) async fn fresh_schema() -> Option<String> {
     if server == "skip" {
         return None;
     }
-    let schema = format!("t{:032x}", u128::from_be_bytes(Entropy::System.bytes()));
     let mut connection = server.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let name = "SELECT 't' || replace(gen_random_uuid()::text, '-', '')";
+    let schema: String = sqlx::query_scalar(name).fetch_one(&mut connection).await.unwrap();
+    let create = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let joint = if server.contains('?') { '&' } else { '?' };
     Some(format!("{server}{joint}options[search_path]={schema}"))
