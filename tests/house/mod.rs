@@ -31,6 +31,11 @@ pub(crate) const SAMPLE_SECRET: &str = "a secret of the sample: 100% (unlikely) 
 /// A program that works for itself.
 pub(crate) const PROGRAM: &str = "nightly-report";
 pub(crate) const PROGRAM_SECRET: &str = "what-the-nightly-report-proves-itself-with";
+/// An agent that the enterprise manages, as the broker knows it and as the upstream does.
+pub(crate) const AGENT: &str = "managed-agent";
+pub(crate) const AGENT_SECRET: &str = "what the agent proves itself with: 100%";
+pub(crate) const AGENT_AT_UPSTREAM: &str = "agent-at-acme";
+pub(crate) const AGENT_REDIRECT_URI: &str = "https://agent.test/callback";
 /// Our `client_id` at the upstream provider.
 const AT_UPSTREAM: &str = "chancery";
 const UPSTREAM_SECRET: &str = "a secret between the broker and its upstream";
@@ -50,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) sample: Value,
     /// Further MCP servers, beside the sample.
     pub(crate) resources: Vec<String>,
+    /// Whether the upstream issues identity assertions for the agent, and the broker takes them for reading.
+    pub(crate) managed: bool,
     /// A second provider in the configuration, so that there is something to choose.
     pub(crate) chooser: bool,
     /// Where the broker keeps its data.
@@ -66,6 +73,7 @@ impl Default for Plan {
             userinfo_only: false,
             sample: json!({}),
             resources: Vec::new(),
+            managed: false,
             chooser: false,
             database: "sqlite://chancery.db".into(),
             trust: None,
@@ -89,14 +97,14 @@ impl House {
     pub(crate) async fn build(plan: Plan) -> Self {
         let port = free_port();
         let issuer = format!("http://127.0.0.1:{port}");
-        let elsewhere = plan.provider.get("preset").is_some();
-        let upstream = (!elsewhere).then(|| upstream(&issuer, &plan));
-        let at = upstream.as_ref().map(|upstream| upstream.said("issuer"));
         let stop = CancellationToken::new();
         let sample =
             SampleServer::bind(0, &Issuer::try_from(issuer.clone()).unwrap(), Clock::System).await.unwrap();
         let resource = sample.resource().to_owned();
         tokio::spawn(sample.serve(stop.clone()));
+        let elsewhere = plan.provider.get("preset").is_some();
+        let upstream = (!elsewhere).then(|| upstream(&issuer, &resource, &plan));
+        let at = upstream.as_ref().map(|upstream| upstream.said("issuer"));
 
         let folder = tempfile::tempdir().unwrap();
         let config = configuration(&issuer, port, at, &resource, &plan);
@@ -128,6 +136,11 @@ impl House {
         format!("{}{path}", self.issuer)
     }
 
+    /// The upstream's issuer, where one was started here.
+    pub(crate) fn upstream(&self) -> &str {
+        self.upstream.as_ref().unwrap().said("issuer")
+    }
+
     /// What the broker has logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
@@ -144,14 +157,22 @@ impl Drop for House {
     }
 }
 
-fn upstream(issuer: &str, plan: &Plan) -> Peer {
+fn upstream(issuer: &str, sample: &str, plan: &Plan) -> Peer {
     let mut client = json!({
         "client_id": AT_UPSTREAM,
         "client_secret": UPSTREAM_SECRET,
         "redirect_uris": [format!("{issuer}/login/acme/callback")],
     });
     merge(&mut client, &plan.upstream_client);
-    let config = json!({
+    let agent = json!({
+        "client_id": AGENT_AT_UPSTREAM,
+        "client_secret": AGENT_SECRET,
+        "token_endpoint_auth_method": "client_secret_post",
+        "redirect_uris": [AGENT_REDIRECT_URI],
+        "grant_types": ["authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"],
+    });
+    let there = json!({ "client_id": AGENT, "resources": [sample], "scope": "notes:read notes:write" });
+    let mut config = json!({
         "clients": [client],
         "users": {
             LOGIN: { "email": "alice@acme.test", "email_verified": true, "name": "Alice", "groups": ["mcp-users"] },
@@ -159,6 +180,10 @@ fn upstream(issuer: &str, plan: &Plan) -> Peer {
         },
         "userinfo_only": plan.userinfo_only,
     });
+    if plan.managed {
+        config["clients"] = json!([client, agent]);
+        config["id_jag"] = json!({ issuer: { AGENT_AT_UPSTREAM: there } });
+    }
     Peer::start(node("oidc-provider.mjs").env("PROVIDER", config.to_string()))
 }
 
@@ -175,6 +200,9 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         "sign_in": { "email_domains": ["acme.test"] },
     });
     merge(&mut acme, &json!({ "issuer": upstream }));
+    if plan.managed {
+        acme["id_jag"] = json!({ "allow": { "sample": { "clients": [AGENT], "scopes": ["notes:read"] } } });
+    }
     merge(&mut acme, &plan.provider);
     let mut providers = json!({ "acme": acme.clone() });
     if plan.chooser {
@@ -199,6 +227,10 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         "grant_types": ["client_credentials"],
         "resources": { "sample": ["notes:read"] },
     });
+    if plan.managed {
+        let grants = ["urn:ietf:params:oauth:grant-type:jwt-bearer"];
+        clients[AGENT] = json!({ "secret": AGENT_SECRET, "grant_types": grants });
+    }
     if !plan.resources.is_empty() {
         clients[SAMPLE_SERVER] = json!({
             "secret": SAMPLE_SECRET,

@@ -15,6 +15,7 @@ mod house;
 mod bound;
 mod dev;
 mod keycloak;
+mod managed;
 mod upstream;
 
 use rstest::rstest;

@@ -6,14 +6,16 @@
 //   ttl              oidc-provider's `ttl`, seconds by model name
 //   resources        { uri: "scope scope" }: makes it an authorization server for these MCP servers too, with
 //                    dynamic registration and ES256 access tokens (to check the other peers, and for measuring)
+//   id_jag           the table of id_jag.mjs: it then issues identity assertions
 //
 // Prints {"issuer","control"} in one line when it listens; ends when its standard input closes. The control address
 // takes POSTs: /rotate (fresh signing keys, the old ones gone), /users/LOGIN (merges the body into the claims),
 // /fail (answers every request with the body's `status` until told `{}`).
 
 import { createServer } from 'node:http';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { errors, Provider } from 'oidc-provider';
+import { registerIdJag } from './id_jag.mjs';
 
 const config = JSON.parse(process.env.PROVIDER ?? '{}');
 const users = config.users ?? {};
@@ -28,7 +30,7 @@ function signingKeys() {
   ];
   return kinds.map(([type, options, alg]) => {
     const key = generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' });
-    return { ...key, alg, use: 'sig' };
+    return { ...key, kid: randomUUID(), alg, use: 'sig' };
   });
 }
 
@@ -52,10 +54,11 @@ async function grantEverything({ oidc }) {
 }
 
 function provider(issuer) {
+  const keys = signingKeys();
   const otherClaims = Object.values(users).flatMap(Object.keys).filter((claim) => !EMAIL_CLAIMS.includes(claim));
   const instance = new Provider(issuer, {
     clients: config.clients ?? [],
-    jwks: { keys: signingKeys() },
+    jwks: { keys },
     cookies: { keys: ['loopback'] },
     claims: { openid: ['sub'], email: EMAIL_CLAIMS, profile: [...new Set(otherClaims)] },
     conformIdTokenClaims: config.userinfo_only ?? false,
@@ -83,6 +86,7 @@ function provider(issuer) {
       issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
     }),
   });
+  if (config.id_jag) registerIdJag(instance, { table: config.id_jag, key: keys[0], users });
   instance.on('server_error', (_, error) => console.error(error));
   return instance.callback();
 }
