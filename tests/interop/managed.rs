@@ -66,7 +66,6 @@ async fn an_agent_calls_a_tool_and_nobody_sees_a_page(#[case] mut sdk: Command, 
     let said = play(sdk.env("AGENT", agent.to_string()), "");
     assert_eq!(said[0]["granted"], "notes:read");
     assert_eq!(said[0]["refresh_token"], Value::Null);
-    assert!(house.log().contains("notes:read"), "{}", house.log());
 }
 
 #[rstest]
