@@ -142,6 +142,7 @@ fn environment() -> Environment {
         ("PARTNER_CLIENT_SECRET", secret),
         ("STAFF_CLIENT_SECRET", secret),
         ("TICKETS_SECRET", secret),
+        ("AGENT_SECRET", secret),
         ("REGISTRATION_TOKEN", secret),
     ])
     .with_file("entra-key.pem", pem.clone())
