@@ -1,3 +1,5 @@
+use axum::http::HeaderValue;
+use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -84,4 +86,21 @@ fn it_is_for_one_access_token() {
     assert!(proof.is_for("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"));
     assert!(!proof.is_for("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxu"));
     assert!(!checked("ath", &json!(null)).unwrap().is_for(""));
+}
+
+proptest! {
+    #[test]
+    fn the_one_spelling_of_an_address_is_its_own(path in "(/|%[0-9a-fA-F]{2}|%2[eE]|[a-zA-Z.%~]){0,12}") {
+        if let Some(once) = canonical(&format!("https://auth.acme.com/{path}")) {
+            prop_assert_eq!(canonical(&once), Some(once));
+        }
+    }
+
+    #[test]
+    fn any_header_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+            let headers = HeaderMap::from_iter([(PROOF_HEADER, value)]);
+            prop_assert!(Proof::of(&headers, &Method::POST, URL, NOW).is_err());
+        }
+    }
 }

@@ -4,8 +4,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Agent, On, Tokens,
-    agent::form,
+    Agent, On, Server, Tokens, Upstream,
+    agent::{form, sections},
     dpop::{DpopKey, post_with},
 };
 
@@ -80,4 +80,24 @@ async fn a_key_tells_a_public_client_from_others() {
     let claims = agent.claims_with("client_id", json!("open"));
     assert_eq!(present(&agent, &key, &claims, &open).await.status, 200);
     assert_eq!(present(&agent, &DpopKey::new(), &claims, &open).await.error(), "invalid_grant");
+}
+
+/// Neither a proof that is missing nor one that was used costs anybody the assertion.
+#[rstest]
+#[tokio::test]
+async fn what_is_refused_for_its_proof_leaves_the_assertion_good(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let upstream = Upstream::start().await;
+    let required = "    name: Ticket desk\n    dpop: required\n";
+    let sections = sections(&upstream, "").replace("    name: Ticket desk\n", required);
+    let Some(server) = Server::start_with(on, &sections).await else { return };
+    let agent = Agent { server, upstream };
+    let key = DpopKey::new();
+    let [first, assertion] = [(); 2].map(|()| form(&agent.sign(&agent.claims()), &[]));
+    let used = key.proof(&agent.server);
+    assert_eq!(post_with(&agent.server, &first, &[&used]).await.status, 200);
+    for proofs in [&[][..], &[used.as_str()]] {
+        assert_eq!(post_with(&agent.server, &assertion, proofs).await.error(), "invalid_dpop_proof");
+    }
+    let tokens = post_with(&agent.server, &assertion, &[&key.proof(&agent.server)]).await;
+    assert_eq!(tokens.body["token_type"], "DPoP", "{}", tokens.body);
 }
