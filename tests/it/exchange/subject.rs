@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::Connection as _;
 
 use super::*;
+use crate::support::{Agent, Upstream, agent};
 
 /// Refused with the one text that there is, and nothing issued.
 async fn is_unusable(server: &Server, client: &str, subject: &str, target: &str) {
@@ -189,6 +190,26 @@ async fn a_token_without_scopes_is_worth_nothing() {
     for (client, held, target) in [("tickets-server", &sent, WIKI), ("wiki-server", &at_wiki, SEARCH)] {
         let bare = altered(&server, held.access(), |claims| claims["scope"] = json!(""));
         assert_eq!(exchange(&server, client, &bare, target).await.error(), "invalid_scope", "{client}");
+    }
+}
+
+/// An agent came by its enterprise's assertion, with no browser and no consent; the server that it calls goes on.
+#[rstest]
+#[tokio::test]
+async fn a_server_goes_on_for_the_user_of_an_agent(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let upstream = Upstream::start().await;
+    let servers = "clients:\n  tickets-server:\n    secret: 0123456789-server-secret\n    serves: tickets\n    \
+                   exchange: { wiki: { \"tickets:read\": [\"wiki:read\"] } }\n";
+    let sections = agent::sections(&upstream, "").replace("clients:\n", servers);
+    let Some(server) = Server::start_with(on, &sections).await else { return };
+    let agent = Agent { server, upstream };
+    let sent = agent.trade(&agent.claims()).await;
+    let got = exchange(&agent.server, "tickets-server", sent.access(), WIKI).await;
+    assert_eq!(got.status, 200, "{}", got.body);
+    let (claims, before) = (got.claims(), sent.claims());
+    assert_eq!((&claims["scope"], &claims["act"]["sub"]), (&json!("wiki:read"), &json!("tickets-server")));
+    for same in ["sub", "grant_id", "auth_time", "acr", "amr", "org_id", "exp"] {
+        assert_eq!(claims[same], before[same], "{same}");
     }
 }
 
