@@ -46,6 +46,9 @@ pub mod id_jag;
 pub mod idp;
 pub mod token;
 
+// What an operator may ask about all of it.
+pub mod explain;
+
 // The house put together, and its doors.
 pub mod app;
 pub mod cli;

@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod explain;
 mod keys;
 mod migrate;
 mod providers;
@@ -27,6 +28,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration file, or what it amounts to
     Check(check::Args),
+    /// Say who may have what, and which rules decide it
+    Explain(explain::Args),
     /// Show the presets for identity providers, and what each needs
     Providers(providers::Args),
     /// Make keys and list them
@@ -50,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &mut out),
+        Command::Explain(args) => Ok(explain::run(&args, &mut out)),
         Command::Providers(args) => providers::run(&args, &mut out),
         Command::Keys(args) => keys::run(&args, &mut out),
         Command::Migrate(args) => migrate::run(&args, &mut out),

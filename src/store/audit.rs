@@ -195,6 +195,16 @@ pub async fn strays(db: &Db, limit: i64) -> Result<Vec<String>, StoreError> {
     })
 }
 
+/// What was recorded in the course of the request of this number.
+pub async fn of_reference(db: &Db, reference: &str) -> Result<Vec<Row>, StoreError> {
+    on!(db, |executor| {
+        sqlx::query_as("SELECT * FROM audit WHERE reference = $1 ORDER BY id LIMIT 100")
+            .bind(reference)
+            .fetch_all(executor)
+            .await
+    })
+}
+
 /// How many rows are in no batch yet.
 pub async fn count_unsealed(db: &Db) -> Result<i64, StoreError> {
     on!(db, |executor| {

@@ -212,6 +212,12 @@ pub async fn of_user(db: &Db, user: &UserId) -> Result<Vec<Account>, StoreError>
     on!(db, |executor| sqlx::query_as(SELECT).bind(user).fetch_all(executor).await)
 }
 
+/// The accounts of this subject at a provider, of which there are several only where it has several issuers.
+pub async fn with_subject(db: &Db, provider: &ProviderId, subject: &str) -> Result<Vec<Account>, StoreError> {
+    const SELECT: &str = accounts!("i.provider = $1 AND i.subject = $2 ORDER BY i.created_at, i.id");
+    on!(db, |executor| sqlx::query_as(SELECT).bind(provider).bind(subject).fetch_all(executor).await)
+}
+
 /// The accounts that go by this address, in whatever case, whether vouched for or not. Several people may: it is a
 /// label.
 pub async fn with_email(db: &Db, email: &str) -> Result<Vec<Account>, StoreError> {

@@ -11,7 +11,7 @@ use crate::{
     oauth::{error::ErrorCode, scope::ScopeSet},
     policy::{self, Asked, Decision, Question, Subject},
     store::{
-        consents,
+        consents::{self, Consent},
         grants::{Grant, GrantOrigin},
         identities,
     },
@@ -50,7 +50,7 @@ pub async fn confirm(
         Audience::Idp(idp) => Decision::of(scope.intersection(&idp.declared.scopes_of(client))),
     };
     let allowed = left_of(scope, &decision, about.clone())?;
-    let granted = allowed.intersection(&consent.scope);
+    let granted = left(&decision, scope, &consent);
     if granted.is_empty() && !allowed.is_empty() {
         return Err(gone(&about, "the consent covers none of the scopes"));
     }
@@ -113,4 +113,9 @@ fn gone(about: &About, reason: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::new(ErrorCode::InvalidGrant, "the permission behind this token is no longer in force")
         .with_reason(reason)
         .with_about(about.clone())
+}
+
+/// What is left of `asked`: no more than the rules still grant and she still allows.
+pub fn left(decision: &Decision, asked: &ScopeSet, consent: &Consent) -> ScopeSet {
+    decision.granted.intersection(asked).intersection(&consent.scope)
 }

@@ -143,6 +143,7 @@ fn environment() -> Environment {
         ("STAFF_CLIENT_SECRET", secret),
         ("TICKETS_SECRET", secret),
         ("AGENT_SECRET", secret),
+        ("REPORT_SECRET", secret),
         ("REGISTRATION_TOKEN", secret),
     ])
     .with_file("entra-key.pem", pem.clone())

@@ -2,18 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chancery::{
-    app::{App, router},
-    clock::Clock,
-    entropy::Entropy,
-    store::Db,
-    web::serve::serve,
-};
+use chancery::{app::App, clock::Clock, store::Db};
 use reqwest::{Method, RequestBuilder};
 use sqlx::Connection as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,12 +38,13 @@ pub(crate) struct Server {
     pub(crate) provider: String,
     pub(crate) database: String,
     pub(super) stop: CancellationToken,
-    pub(super) _folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 /// A line of the record.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct Recorded {
+    pub(crate) reference: String,
     pub(crate) user_id: Option<String>,
     pub(crate) client_id: Option<String>,
     pub(crate) provider: Option<String>,
@@ -85,21 +80,7 @@ impl Server {
 
     /// Another instance of it, on the same database.
     pub(crate) async fn twin(&self) -> Self {
-        let entropy = Entropy::System;
-        let app = App::open(self.app.config.clone(), self.clock.clone(), entropy, false).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}{}", listener.local_addr().unwrap(), app.config.server.issuer.path());
-        tokio::spawn(serve(listener, router::router(Arc::clone(&app)), self.stop.clone()));
-        Self {
-            app,
-            clock: self.clock.clone(),
-            issuer: self.issuer.clone(),
-            base,
-            provider: self.provider.clone(),
-            database: self.database.clone(),
-            stop: self.stop.child_token(),
-            _folder: tempfile::tempdir().unwrap(),
-        }
+        self.twin_with(self.app.config.clone()).await
     }
 
     /// The address of a path under the issuer's.
@@ -224,9 +205,9 @@ impl Server {
         all.iter().map(|details| serde_json::from_str(details).unwrap()).collect()
     }
 
-    /// The latest line of the record of this event.
+    /// The latest line of the record of this event, if the clock was moved since the one before.
     pub(crate) async fn last(&self, event: &str) -> Recorded {
-        let query = "SELECT user_id, client_id, provider, resource, scope, details FROM audit \
+        let query = "SELECT reference, user_id, client_id, provider, resource, scope, details FROM audit \
                      WHERE event = $1 ORDER BY id DESC LIMIT 1";
         on!(self, |connection| sqlx::query_as(query).bind(event).fetch_one(connection).await)
     }

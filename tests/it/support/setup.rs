@@ -3,7 +3,7 @@
 #[path = "../../house/schema.rs"]
 mod schema;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery::{
@@ -27,6 +27,9 @@ pub(crate) enum On {
     Sqlite,
     Postgres,
 }
+
+/// The configuration of a story, as commands find it.
+const CONFIG_FILE: &str = "chancery.yaml";
 
 /// When every story begins.
 pub(crate) const BEGINNING: Timestamp = Timestamp::from_secs(1_795_219_200);
@@ -141,29 +144,39 @@ impl Setup {
              encryption: {{ keys: [{{ id: k1, key: \"${{KEY}}\" }}] }}\n{}",
             self.sections
         );
-        let environment = Environment::of([
-            ("DATABASE", &database),
+        let variables = [
+            ("DATABASE", database.as_str()),
             ("KEY", &STANDARD.encode(entropy.bytes::<32>())),
             ("PROVIDER", &provider),
             ("PROVIDER_SECRET", &secret),
             ("OTHER", &other),
-        ])
-        .with_file("presets/many.yaml", include_str!("many.yaml"));
+        ];
+        let filled = variables
+            .iter()
+            .fold(yaml.clone(), |yaml, (name, value)| yaml.replace(&format!("${{{name}}}"), value));
+        std::fs::write(folder.path().join(CONFIG_FILE), filled).unwrap();
+        let environment =
+            Environment::of(variables).with_file("presets/many.yaml", include_str!("many.yaml"));
         let config =
             Config::parse(&yaml, "test.yaml", &environment).unwrap_or_else(|problems| panic!("{problems}"));
         let app = App::open(config, clock.clone(), entropy, false).await.unwrap();
         tokio::spawn(serve(listener, router::router(Arc::clone(&app)), stop.clone()));
-        Some(Server { app, clock, issuer, base, provider, database, stop, _folder: folder })
+        Some(Server { app, clock, issuer, base, provider, database, stop, folder })
     }
 }
 
 impl Server {
-    /// Another instance on the same database, with a configuration of its own.
+    /// Its configuration as a file, for commands that read it.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.path().join(CONFIG_FILE)
+    }
+
+    /// Another instance on the same database, by the same clock, with a configuration of its own.
     pub(crate) async fn twin_with(&self, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let base = format!("http://{}{}", listener.local_addr().unwrap(), config.server.issuer.path());
         let app = App::open(config, self.clock.clone(), Entropy::System, false).await.unwrap();
-        let stop = CancellationToken::new();
+        let stop = self.stop.child_token();
         tokio::spawn(serve(listener, router::router(Arc::clone(&app)), stop.clone()));
         Self {
             app,
@@ -173,7 +186,7 @@ impl Server {
             provider: self.provider.clone(),
             database: self.database.clone(),
             stop,
-            _folder: tempfile::tempdir().unwrap(),
+            folder: tempfile::tempdir().unwrap(),
         }
     }
 }
