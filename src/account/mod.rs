@@ -16,8 +16,12 @@ use crate::{
     app::{App, Audience},
     audit::{Event, Kind},
     clients,
-    identity::{person::person, session::BrowserSession},
-    ids::{GrantId, ProviderId, SessionId, UserId},
+    identity::{
+        ending::{Cause, Ending},
+        person::person,
+        session::BrowserSession,
+    },
+    ids::{GrantId, ProviderId, SessionId},
     oauth::scope::Scope,
     store::{
         consents,
@@ -39,7 +43,6 @@ pub fn router() -> Router<Arc<App>> {
         .route("/account", get(show))
         .route("/account/applications/end", post(end_application))
         .route("/account/sessions/end", post(end_session))
-        .route("/account/sessions/end-all", post(end_all_sessions))
 }
 
 async fn show(
@@ -76,7 +79,9 @@ fn notice(ended: &str) -> Option<&'static str> {
         "application" => {
             Some("The application's access has ended. A token that it still holds runs out within minutes.")
         }
-        "session" => Some("That browser is signed out."),
+        "session" => {
+            Some("That browser is signed out. Apps that were connected in it have lost their access.")
+        }
         _ => None,
     }
 }
@@ -185,7 +190,13 @@ async fn end_application(
     let ended =
         grants::revoke_all(&mut tx, &grant.user_id, &grant.client_id, &grant.purpose, app.clock.now())
             .await?;
-    consents::delete(&mut tx, &grant.user_id, &grant.client_id, &grant.purpose).await?;
+    if consents::delete(&mut tx, &grant.user_id, &grant.client_id, &grant.purpose).await? {
+        let event = Event::new(Kind::ConsentWithdrawn, &origin.recorded)
+            .user(&grant.user_id)
+            .client(&grant.client_id)
+            .detail("purpose", &grant.purpose);
+        app.record(&mut tx, &event).await?;
+    }
     for id in ended {
         let event = Event::new(Kind::GrantRevoked, &origin.recorded)
             .user(&grant.user_id)
@@ -198,6 +209,7 @@ async fn end_application(
     Ok(see_other(&app.path("/account?ended=application")))
 }
 
+/// Signs another browser of hers out. This one goes by `/logout`.
 async fn end_session(
     State(app): State<Arc<App>>,
     mut session: BrowserSession,
@@ -207,47 +219,17 @@ async fn end_session(
     session.check_csrf(form.get("csrf"))?;
     let signed_in = session.signed_in().ok_or_else(PageError::stale_link)?.clone();
     let id = form.get("session").and_then(SessionId::parse).ok_or_else(PageError::stale_link)?;
+    let chance = (&app.clock, &app.entropy);
+    let ending = Ending { origin: &origin.recorded, cause: Cause::Owner, chance };
     let mut tx = app.db.begin().await?;
-    if sessions::delete(&mut tx, &signed_in.user_id, &id).await? {
-        app.record(&mut tx, &session_ended(&origin, &signed_in.user_id, &id)).await?;
+    if sessions::owner(&mut tx, &id).await?.is_some_and(|owner| owner == signed_in.user_id) {
+        ending.session(&mut tx, &id).await?;
     }
     tx.commit().await?;
     if id == signed_in.id {
         session.forget().await?;
-        return Ok(signed_out(&app));
     }
     Ok(see_other(&app.path("/account?ended=session")))
-}
-
-async fn end_all_sessions(
-    State(app): State<Arc<App>>,
-    mut session: BrowserSession,
-    origin: Origin,
-    OwnForm(form): OwnForm,
-) -> Result<Response, PageError> {
-    session.check_csrf(form.get("csrf"))?;
-    let user = session.signed_in().ok_or_else(PageError::stale_link)?.user_id.clone();
-    let mut tx = app.db.begin().await?;
-    for id in sessions::delete_all(&mut tx, &user).await? {
-        app.record(&mut tx, &session_ended(&origin, &user, &id)).await?;
-    }
-    tx.commit().await?;
-    session.forget().await?;
-    Ok(signed_out(&app))
-}
-
-fn session_ended(origin: &Origin, user: &UserId, session: &SessionId) -> Event {
-    Event::new(Kind::SessionEnded, &origin.recorded).user(user).reason("by_owner").detail("session", session)
-}
-
-fn signed_out(app: &App) -> Response {
-    let view = pages::Done {
-        chrome: app.chrome(),
-        heading: "You are signed out".into(),
-        message: "Applications keep the access that you gave them; end it on your account page.".into(),
-        link: Some(pages::Link { href: "/login".into(), text: "Sign in again".into() }),
-    };
-    page::render(StatusCode::OK, &view, &FormTargets::own())
 }
 
 #[cfg(test)]

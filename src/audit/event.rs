@@ -39,12 +39,18 @@ kinds! {
     IdentityLinked = "identity.linked" Success;
     /// A browser session was ended: by its owner, by an operator, or by the provider.
     SessionEnded = "session.ended" Success;
+    /// A provider said that a session of its own is over, and what was born of it here was ended.
+    LogoutReceived = "logout.received" Success;
+    /// A logout token was turned away.
+    LogoutRefused = "logout.refused" Refused;
     /// An authorization request was turned away before anyone was asked.
     AuthorizationRefused = "authorization.refused" Refused;
     /// A person allowed a client something.
     ConsentGranted = "consent.granted" Success;
     /// A person allowed a client nothing.
     ConsentDenied = "consent.denied" Refused;
+    /// A person took back what she had allowed a client.
+    ConsentWithdrawn = "consent.withdrawn" Success;
     /// A client registered itself (RFC 7591).
     ClientRegistered = "client.registered" Success;
     /// A registration was turned away.

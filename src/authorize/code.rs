@@ -14,7 +14,7 @@ use crate::{
         codes::{self, Code, Permission},
         consents::{self, Consent},
         interactions,
-        sessions::SignedIn,
+        sessions::{self, SignedIn},
     },
     web::{error::PageError, page::see_other, request::Origin},
 };
@@ -40,9 +40,9 @@ pub(super) async fn issue_code(
         hash: code.hash(),
         client_id: opened.client.id.clone(),
         user_id: signed_in.user_id.clone(),
+        session_id: Some(signed_in.id.clone()),
         permission: Json(Permission {
             identity_id: signed_in.identity_id.clone(),
-            session_id: signed_in.id.clone(),
             purpose: opened.audience.purpose(),
             scope,
             redirect_uri: request.reply.redirect_uri.clone(),
@@ -59,6 +59,9 @@ pub(super) async fn issue_code(
         grant_id: None,
     };
     let mut tx = app.db.begin().await?;
+    if !sessions::hold(&mut tx, &signed_in.id, now).await? {
+        return Err(PageError::stale_link().with_reason("the session ended meanwhile"));
+    }
     if !interactions::answer(&mut tx, &opened.interaction.id, &session.browser_hash(), now).await? {
         return Err(PageError::stale_link());
     }

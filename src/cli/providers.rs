@@ -73,6 +73,8 @@ fn show(preset: &Preset, name: &ProviderId, issuer: &Issuer, out: &mut impl Writ
     for (number, step) in (1..).zip(&preset.register) {
         writeln!(out, "  {number}. {}", step.replace("{redirect_uri}", &redirect_uri))?;
     }
+    let logout = issuer.url(&format!("/login/{name}/backchannel-logout"));
+    writeln!(out, "\nWhere the vendor has a place for it:\n  back-channel logout URL: {logout}")?;
     writeln!(out, "\nIn the configuration:\n\n{}", snippet(preset, name))?;
     for note in &preset.notes {
         writeln!(out, "- {note}")?;
@@ -130,6 +132,8 @@ mod tests {
             let shown = shown(name);
             assert!(shown.contains("https://auth.example.com/login/staff-login/callback"), "{shown}");
             assert!(!shown.contains("{redirect_uri}"), "{shown}");
+            let logout = "https://auth.example.com/login/staff-login/backchannel-logout";
+            assert!(shown.contains(logout), "{shown}");
             let yaml: String = shown
                 .lines()
                 .skip_while(|line| *line != "providers:")

@@ -10,33 +10,24 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::Response,
 };
-use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use super::{
-    conversation::{self, PATIENCE, Return},
+    conversation::{self, PATIENCE, Return, Vouched},
+    enter::enter,
     failure::SignInError,
     login::{self, Begin, Pending},
 };
 use crate::{
     app::App,
     audit::{About, Event, Kind},
-    clock::Timestamp,
     config::provider::{IssuerRule, Provider, ResponseIss},
     federation::discovery::Metadata,
-    identity::{
-        session::BrowserSession,
-        users::{self, Found, Refusal, ResolveError},
-        verified::VerifiedIdentity,
-    },
-    ids::SessionId,
+    identity::{session::BrowserSession, users::Refusal},
     oauth::params::Params,
     secret::TokenHash,
-    store::{
-        logins::{self, Login},
-        sessions::SignedIn,
-    },
+    store::logins::{self, Login},
     web::{error::PageError, page::see_other, request::Origin},
 };
 
@@ -79,8 +70,8 @@ pub(super) async fn finish(
     }
 
     let came = async {
-        let identity = sign_in(&app, provider, &login, (state, &params), deadline).await?;
-        enter(&app, provider, &login, &identity, (&mut session, &origin)).await
+        let vouched = sign_in(&app, provider, &login, (state, &params), deadline).await?;
+        enter(&app, provider, &login, &vouched, (&mut session, &origin)).await
     };
     match came.await {
         Ok(()) => Ok(see_other(&app.path(&target))),
@@ -112,7 +103,7 @@ async fn record(
 }
 
 /// Why the way back ends early.
-enum Stopped {
+pub(super) enum Stopped {
     /// For a reason that is not the provider's.
     Page(Box<PageError>),
     /// Because of what the provider, or a rule, said.
@@ -132,7 +123,7 @@ async fn sign_in<'p>(
     login: &Login,
     (state, params): (&str, &Params),
     deadline: Instant,
-) -> Result<VerifiedIdentity<'p>, Stopped> {
+) -> Result<Vouched<'p>, Stopped> {
     let reached = app.federation.reach(provider, &app.upstream, &app.clock).await;
     let reached = reached.map_err(|error| Stopped::Refused(error.into()))?;
     let response_iss = params.get("iss");
@@ -190,63 +181,6 @@ fn open(app: &App, provider: &Provider, login: &Login, state: &str) -> Result<Pe
         .map_err(|error| PageError::unavailable(format!("pending sign-in: {:?}", error.classify())))
 }
 
-/// The person comes in: user, session and record, together or not at all.
-async fn enter(
-    app: &App,
-    provider: &Provider,
-    login: &Login,
-    identity: &VerifiedIdentity<'_>,
-    (session, origin): (&mut BrowserSession, &Origin),
-) -> Result<(), Stopped> {
-    let now = app.clock.now();
-    let mut tx = app.db.begin().await?;
-    let chance = (&app.clock, &app.entropy);
-    let resolved = users::resolve(&mut tx, identity, &origin.recorded, chance).await;
-    let resolved = resolved.map_err(|error| match error {
-        ResolveError::Store(error) => error.into(),
-        ResolveError::Refused(refusal) => Stopped::Refused(refusal.into()),
-    })?;
-    let (user, proof) = (&resolved.identity.user_id, &identity.authentication);
-    let opened = session
-        .open(
-            &mut tx,
-            SignedIn {
-                id: SessionId::new(&app.clock, &app.entropy),
-                user_id: user.clone(),
-                identity_id: resolved.identity.id.clone(),
-                provider: provider.id.clone(),
-                auth_time: by_our_clock(proof.auth_time, login.created_at, provider.leeway, now),
-                acr: proof.acr.clone(),
-                amr: Json(proof.amr.clone()),
-                user_agent: origin.user_agent.clone(),
-                created_at: now,
-                last_seen_at: now,
-                expires_at: now.plus(app.config.lifetimes.session_absolute),
-                interaction_id: login.interaction_id.clone(),
-            },
-        )
-        .await?;
-    let event = Event::new(Kind::SignIn, &origin.recorded).user(user).provider(&provider.id);
-    app.record(&mut tx, &event.detail("new_user", resolved.found == Found::New)).await?;
-    tx.commit().await?;
-    Ok(session.adopt(opened).await?)
-}
-
-/// When the person proved herself, as our clock saw it: a proof that the provider dates within its leeway of this
-/// sign-in was made during it. A provider that does not date it had its say just now.
-fn by_our_clock(
-    auth_time: Option<Timestamp>,
-    began: Timestamp,
-    leeway: Duration,
-    now: Timestamp,
-) -> Timestamp {
-    match auth_time {
-        Some(at) if at >= began.minus(leeway) => at.max(began).min(now),
-        Some(at) => at,
-        None => now,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -298,17 +232,5 @@ mod tests {
     #[test]
     fn a_templated_issuer_is_left_to_the_token() {
         assert!(accepts(&multi_tenant(), false, Some("https://login.example/t1/v2.0")));
-    }
-
-    #[rstest]
-    #[case("their clock is behind: still during this sign-in", Some(75), 100)]
-    #[case("during this sign-in", Some(110), 110)]
-    #[case("their clock is ahead", Some(130), 120)]
-    #[case("an hour ago, by single sign-on", Some(-3500), -3500)]
-    #[case("not said", None, 120)]
-    fn a_proof_is_dated_by_our_clock(#[case] why: &str, #[case] auth_time: Option<i64>, #[case] dated: i64) {
-        let at = Timestamp::from_secs;
-        let found = by_our_clock(auth_time.map(at), at(100), Duration::from_secs(30), at(120));
-        assert_eq!(found, at(dated), "{why}");
     }
 }

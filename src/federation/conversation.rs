@@ -42,6 +42,15 @@ pub(super) struct Return<'a> {
     pub(super) redirect_uri: RedirectUrl,
 }
 
+/// A person whom a provider has vouched for, and what it calls her session.
+#[derive(Debug)]
+pub(super) struct Vouched<'p> {
+    /// Who she is to us.
+    pub(super) identity: VerifiedIdentity<'p>,
+    /// The `sub` of the ID token: what the provider calls her when it ends her session.
+    pub(super) subject: String,
+}
+
 /// Who the person is, if the provider says so before the deadline.
 pub(super) async fn identify<'p>(
     provider: &'p Provider,
@@ -50,7 +59,7 @@ pub(super) async fn identify<'p>(
     upstream: &Upstream,
     chance: (&Clock, &Entropy),
     deadline: Instant,
-) -> Result<VerifiedIdentity<'p>, SignInError> {
+) -> Result<Vouched<'p>, SignInError> {
     timeout_at(deadline, talk(provider, reached, returned, upstream, chance))
         .await
         .unwrap_or(Err(SignInError::TooSlow))
@@ -62,7 +71,7 @@ async fn talk<'p>(
     returned: Return<'_>,
     upstream: &Upstream,
     (clock, entropy): (&Clock, &Entropy),
-) -> Result<VerifiedIdentity<'p>, SignInError> {
+) -> Result<Vouched<'p>, SignInError> {
     let Return { code, verifier, redirect_uri, .. } = returned;
     let redemption = Redemption { code, verifier, redirect_uri };
     let tokens = exchange::redeem(provider, metadata, redemption, upstream, (clock, entropy)).await?;
@@ -89,5 +98,6 @@ async fn talk<'p>(
         _ => None,
     };
     let claims = Claims { signed: verified.into_claims(), userinfo: more };
-    Ok(claims::of_sign_in(provider, token.issuer, token.authentication, claims)?)
+    let identity = claims::of_sign_in(provider, token.issuer, token.authentication, claims)?;
+    Ok(Vouched { identity, subject: token.subject })
 }

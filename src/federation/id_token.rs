@@ -130,7 +130,7 @@ fn tenant<'a>(token: &'a Verified, path: Option<&ClaimPath>) -> Result<&'a str, 
 }
 
 /// OIDC Core §3.1.3.7, items 3 to 5: the token is for us, and where it is for others too, it was issued to us.
-fn audience(token: &Verified, client_id: &str) -> Result<(), IdTokenError> {
+pub(super) fn audience(token: &Verified, client_id: &str) -> Result<(), IdTokenError> {
     let audiences = token.audiences()?;
     if !audiences.contains(&client_id) {
         return Err(IdTokenError::Audience);

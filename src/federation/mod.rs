@@ -4,11 +4,13 @@
 //! what comes back. Other rooms know none of it: they send the browser to `/login?interaction=ID` and find it back at
 //! `/interaction/ID`, with a session. No vendor is named here; how each behaves is in its preset.
 
+mod backchannel;
 mod callback;
 mod chooser;
 mod client_assertion;
 mod conversation;
 mod discovery;
+mod enter;
 mod exchange;
 mod failure;
 mod id_token;
@@ -16,6 +18,7 @@ mod inspect;
 mod issuer_keys;
 mod login;
 mod logout;
+mod logout_token;
 mod providers;
 mod userinfo;
 
@@ -38,5 +41,6 @@ pub fn router() -> Router<Arc<App>> {
         .route("/login", get(chooser::show).post(chooser::route))
         .route("/login/{provider}", get(login::begin))
         .route("/login/{provider}/callback", get(callback::finish))
+        .route("/login/{provider}/backchannel-logout", post(backchannel::logout))
         .route("/logout", post(logout::leave))
 }

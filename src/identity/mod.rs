@@ -3,6 +3,7 @@
 pub mod assertion;
 pub mod authentication;
 pub mod claims;
+pub mod ending;
 pub mod entry;
 #[cfg(test)]
 mod fixture;

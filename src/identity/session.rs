@@ -15,7 +15,9 @@ use tower_sessions::Session;
 use crate::{
     app::App,
     clock::Timestamp,
-    ids::SessionId,
+    identity::ending::Ending,
+    ids::{IdentityId, SessionId},
+    seal::Sealed,
     secret::TokenHash,
     store::{
         StoreError, Tx,
@@ -84,12 +86,33 @@ impl BrowserSession {
         self.record.insert(BROWSER, &self.browser.0).await.map_err(unavailable)
     }
 
-    /// Writes the row of a new session, in the transaction of the sign-in that it follows from.
-    pub async fn open(&self, tx: &mut Tx, session: SignedIn) -> Result<OpenedSession, StoreError> {
-        if let Some(previous) = &self.signed_in {
-            sessions::delete(tx, &previous.user_id, &previous.id).await?;
+    /// The id under which a sign-in goes on: that of the session which is open here, where it is the same account's, so
+    /// that what was born in it ends with it; else `new`, and whoever was signed in here no longer is.
+    pub async fn succeed(
+        &self,
+        tx: &mut Tx,
+        identity: &IdentityId,
+        new: SessionId,
+        ending: &Ending<'_>,
+    ) -> Result<SessionId, StoreError> {
+        let Some(previous) = &self.signed_in else { return Ok(new) };
+        if previous.identity_id == *identity
+            && sessions::hold(tx, &previous.id, ending.chance.0.now()).await?
+        {
+            return Ok(previous.id.clone());
         }
-        sessions::insert(tx, &session).await?;
+        ending.session_alone(tx, &previous.id).await?;
+        Ok(new)
+    }
+
+    /// Writes the row of a session, in the transaction of the sign-in that it follows from.
+    pub async fn open(
+        &self,
+        tx: &mut Tx,
+        session: SignedIn,
+        id_token: Option<&Sealed>,
+    ) -> Result<OpenedSession, StoreError> {
+        sessions::put(tx, &session, id_token).await?;
         Ok(OpenedSession(session))
     }
 
@@ -136,11 +159,15 @@ impl FromRequestParts<Arc<App>> for BrowserSession {
     }
 }
 
-/// The session of this id unless it is over: ended, idle for too long, too old, or its user disabled.
+/// The session of this id unless it is over: ended, idle for too long, too old, its user shut out, or its provider
+/// switched off or no longer configured.
 async fn live(app: &App, id: &SessionId) -> Result<Option<SignedIn>, StoreError> {
     let now = app.clock.now();
     let idle_since = now.minus(app.config.lifetimes.session_idle);
-    let Some(session) = sessions::find_live(&app.db, id, now, idle_since).await? else { return Ok(None) };
+    let found = sessions::find_live(&app.db, id, now, idle_since).await?;
+    let Some(session) = found.filter(|session| app.config.providers.contains_key(&session.provider)) else {
+        return Ok(None);
+    };
     if now.since(session.last_seen_at) > TOUCH_INTERVAL {
         touch(app, &session.id, now).await?;
     }

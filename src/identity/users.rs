@@ -128,7 +128,9 @@ pub async fn resolve(
         return recognise(tx, who, account, now).await;
     }
     let Some((user, link)) = owner else { return Ok(Resolved { identity, found: Found::New }) };
-    users::relabel(tx, &user, labels).await?;
+    if !users::relabel(tx, &user, labels).await? {
+        return Err(Refusal::Disabled(user).into());
+    }
     let event = Event::new(Kind::IdentityLinked, origin)
         .user(&user)
         .provider(&identity.provider)
@@ -153,7 +155,10 @@ async fn recognise(
     if link::named(who).is_some_and(|named| named != user_id.as_str()) {
         return Err(Refusal::AudSub.into());
     }
-    users::relabel(tx, user_id, (who.name.as_deref(), who.email.as_deref())).await?;
+    // Asked again by the write, which waits for whoever is shutting her out at this moment.
+    if !users::relabel(tx, user_id, (who.name.as_deref(), who.email.as_deref())).await? {
+        return Err(Refusal::Disabled(user_id.clone()).into());
+    }
     let groups = (who.groups != Groups::Unsaid).then(|| who.groups.names());
     let said = Said {
         provider: &who.provider.id,

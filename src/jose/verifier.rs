@@ -36,6 +36,8 @@ pub enum Kind {
     AuthorizationGrant,
     /// What proves possession of a key, which it carries: `dpop+jwt` (RFC 9449 §4.2).
     DpopProof,
+    /// A provider's word that a session is over: `logout+jwt` or none (OpenID Connect Back-Channel Logout §2.4).
+    LogoutToken,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             Self::ClientAssertion => typ.is_none_or(|typ| {
                 typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("client-authentication+jwt")
             }),
+            Self::LogoutToken => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("logout+jwt")),
             Self::AccessToken => typ.is_some_and(|typ| typ.eq_ignore_ascii_case("at+jwt")),
             Self::DpopProof => typ.is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")),
         }

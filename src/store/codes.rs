@@ -21,6 +21,8 @@ pub struct Code {
     pub client_id: ClientId,
     /// Whose permission it carries.
     pub user_id: UserId,
+    /// The session in which it was given; it dies with it.
+    pub session_id: Option<SessionId>,
     /// What it stands for.
     pub permission: Json<Permission>,
     /// When it was issued.
@@ -38,8 +40,6 @@ pub struct Code {
 pub struct Permission {
     /// The account by which she had signed in.
     pub identity_id: IdentityId,
-    /// The session in which she did.
-    pub session_id: SessionId,
     /// What is permitted.
     pub purpose: Purpose,
     /// How much of it.
@@ -64,12 +64,13 @@ pub struct Permission {
 /// Writes a new code.
 pub async fn insert(tx: &mut Tx, code: &Code) -> Result<(), StoreError> {
     on!(tx, |executor| sqlx::query(
-        "INSERT INTO codes (hash, client_id, user_id, permission, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)"
+        "INSERT INTO codes (hash, client_id, user_id, session_id, permission, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)"
     )
     .bind(&code.hash)
     .bind(&code.client_id)
     .bind(&code.user_id)
+    .bind(&code.session_id)
     .bind(&code.permission)
     .bind(code.created_at)
     .bind(code.expires_at)
@@ -104,4 +105,26 @@ pub async fn consume(
     .fetch_optional(executor)
     .await)?;
     Ok(taken.is_some())
+}
+
+/// Takes away the codes of a session that are not used yet. Whoever is using one is waited for.
+pub async fn void_of_session(tx: &mut Tx, session: &SessionId) -> Result<(), StoreError> {
+    on!(tx, |executor| {
+        sqlx::query("DELETE FROM codes WHERE session_id = $1 AND consumed_at IS NULL")
+            .bind(session)
+            .execute(executor)
+            .await
+            .map(drop)
+    })
+}
+
+/// Takes away all codes of a user that are not used yet. Whoever is using one is waited for.
+pub async fn void_of_user(tx: &mut Tx, user: &UserId) -> Result<(), StoreError> {
+    on!(tx, |executor| {
+        sqlx::query("DELETE FROM codes WHERE user_id = $1 AND consumed_at IS NULL")
+            .bind(user)
+            .execute(executor)
+            .await
+            .map(drop)
+    })
 }

@@ -70,14 +70,14 @@ pub async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Withdraws the consent.
+/// Withdraws the consent. `false`: there is none.
 pub async fn delete(
     tx: &mut Tx,
     user: &UserId,
     client: &ClientId,
     purpose: &Purpose,
-) -> Result<(), StoreError> {
-    on!(tx, |executor| sqlx::query(
+) -> Result<bool, StoreError> {
+    let deleted = on!(tx, |executor| sqlx::query(
         "DELETE FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3"
     )
     .bind(user)
@@ -85,6 +85,6 @@ pub async fn delete(
     .bind(purpose.to_string())
     .execute(executor)
     .await
-    .map(drop))?;
-    Ok(())
+    .map(|done| done.rows_affected()))?;
+    Ok(deleted == 1)
 }

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{ClientId, GrantId, IdentityId, SessionId, UserId},
+    ids::{ClientId, GrantId, IdentityId, ProviderId, SessionId, UserId},
     jose::Thumbprint,
     oauth::{purpose::Purpose, scope::ScopeSet},
 };
@@ -59,6 +59,25 @@ pub struct Grant {
     pub expires_at: Timestamp,
     /// When it was ended.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// A grant that was ended just now.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct EndedGrant {
+    /// The grant.
+    pub id: GrantId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Who might.
+    pub client_id: ClientId,
+    /// For what.
+    #[sqlx(rename = "resource", try_from = "String")]
+    pub purpose: Purpose,
+    /// What.
+    #[sqlx(try_from = "String")]
+    pub scope: ScopeSet,
+    /// How it had come to be.
+    pub origin: GrantOrigin,
 }
 
 /// Writes a new grant.
@@ -203,4 +222,63 @@ pub async fn revoke_all(
     .fetch_all(executor)
     .await)?;
     Ok(revoked.into_iter().map(|(id,)| id).collect())
+}
+
+/// Ends the grants that were born in a session.
+pub async fn revoke_of_session(
+    tx: &mut Tx,
+    session: &SessionId,
+    now: Timestamp,
+) -> Result<Vec<EndedGrant>, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_as(
+            "UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL
+             RETURNING id, user_id, client_id, resource, scope, origin",
+        )
+        .bind(session)
+        .bind(now)
+        .fetch_all(executor)
+        .await
+    })
+}
+
+/// Ends all of a user's grants, or only those that were born in a browser.
+pub async fn revoke_of_user(
+    tx: &mut Tx,
+    user: &UserId,
+    (only_from_browsers, now): (bool, Timestamp),
+) -> Result<Vec<EndedGrant>, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_as(
+            "UPDATE grants SET revoked_at = $2
+             WHERE user_id = $1 AND revoked_at IS NULL AND ($3 = FALSE OR session_id IS NOT NULL)
+             RETURNING id, user_id, client_id, resource, scope, origin",
+        )
+        .bind(user)
+        .bind(now)
+        .bind(only_from_browsers)
+        .fetch_all(executor)
+        .await
+    })
+}
+
+/// Ends up to `most` grants of people whom only this provider vouches for.
+pub async fn revoke_of_provider(
+    tx: &mut Tx,
+    provider: &ProviderId,
+    (most, now): (u32, Timestamp),
+) -> Result<Vec<EndedGrant>, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_as(
+            "UPDATE grants SET revoked_at = $2 WHERE id IN (
+                 SELECT g.id FROM grants g JOIN identities i ON i.id = g.identity_id
+                 WHERE i.provider = $1 AND g.revoked_at IS NULL LIMIT $3)
+             RETURNING id, user_id, client_id, resource, scope, origin",
+        )
+        .bind(provider)
+        .bind(now)
+        .bind(i64::from(most))
+        .fetch_all(executor)
+        .await
+    })
 }

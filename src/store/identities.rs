@@ -199,10 +199,18 @@ async fn update(
     })
 }
 
-/// What the provider said last about an account whose owner is not shut out.
+/// The providers that have ever vouched for somebody here.
+pub async fn providers(db: &Db) -> Result<Vec<ProviderId>, StoreError> {
+    const SELECT: &str = "SELECT provider FROM identities UNION SELECT provider FROM upstream_sessions";
+    let found: Vec<(ProviderId,)> = on!(db, |executor| sqlx::query_as(SELECT).fetch_all(executor).await)?;
+    Ok(found.into_iter().map(|(provider,)| provider).collect())
+}
+
+/// What the provider said last about an account whose owner is not shut out, and which itself is not switched off.
 pub async fn find_enabled(db: &Db, id: &IdentityId) -> Result<Option<Identity>, StoreError> {
     const SELECT: &str = "SELECT i.* FROM identities i JOIN users u ON u.id = i.user_id \
-                          WHERE i.id = $1 AND u.disabled_at IS NULL";
+                          WHERE i.id = $1 AND u.disabled_at IS NULL AND NOT EXISTS \
+                          (SELECT 1 FROM switched_off o WHERE o.kind = 'provider' AND o.name = i.provider)";
     on!(db, |executor| sqlx::query_as(SELECT).bind(id).fetch_optional(executor).await)
 }
 

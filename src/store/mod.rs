@@ -22,6 +22,8 @@ pub mod replays;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;
+pub mod upstream_sessions;
+pub mod upstream_tokens;
 pub mod users;
 
 pub(crate) use engine::on;

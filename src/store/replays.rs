@@ -14,6 +14,8 @@ pub enum OneTimeKind {
     Workload,
     /// What a request proves possession of a key with (RFC 9449 §11.1); its issuer is the key.
     DpopProof,
+    /// A provider's word that a session is over (OpenID Connect Back-Channel Logout §2.4).
+    LogoutToken,
 }
 
 impl OneTimeKind {
@@ -23,6 +25,7 @@ impl OneTimeKind {
             Self::IdJag => "id_jag",
             Self::Workload => "workload",
             Self::DpopProof => "dpop_proof",
+            Self::LogoutToken => "logout_token",
         }
     }
 }

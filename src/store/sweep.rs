@@ -30,6 +30,20 @@ struct Line {
 const LINES: &[Line] = &[
     Line { table: "browser_sessions", key: "id_hash", ended: "expires_at <= $1" },
     Line { table: "sessions", key: "id", ended: "expires_at <= $1" },
+    Line {
+        table: "upstream_sessions",
+        key: "session_id",
+        ended: "expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM grants g \
+                WHERE g.session_id = upstream_sessions.session_id AND g.revoked_at IS NULL AND g.expires_at > $1)",
+    },
+    // Kept to ask the provider again on behalf of grants; without any there is nothing to ask.
+    Line {
+        table: "upstream_tokens",
+        key: "id",
+        ended: "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = upstream_tokens.id AND s.expires_at > $1) \
+                AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = upstream_tokens.id \
+                AND g.revoked_at IS NULL AND g.expires_at > $1) AND confirmed_at <= $1 - 3600000",
+    },
     Line { table: "logins", key: "state_hash", ended: "expires_at <= $1" },
     Line { table: "interactions", key: "id", ended: "expires_at <= $1" },
     // A used code is kept for an hour, so that its second use is recognised.

@@ -29,15 +29,17 @@ pub async fn delete(tx: &mut Tx, id: &UserId) -> Result<(), StoreError> {
     })
 }
 
-/// Renames a person as her provider calls her now; what it does not say stays.
+/// Renames a person as her provider calls her now; what it does not say stays. `false`: she is shut out.
 pub async fn relabel(
     tx: &mut Tx,
     id: &UserId,
     (name, email): (Option<&str>, Option<&str>),
-) -> Result<(), StoreError> {
-    const UPDATE: &str =
-        "UPDATE users SET name = COALESCE($2, name), email = COALESCE($3, email) WHERE id = $1";
-    on!(tx, |executor| {
-        sqlx::query(UPDATE).bind(id).bind(name).bind(email).execute(executor).await.map(|_| ())
-    })
+) -> Result<bool, StoreError> {
+    const UPDATE: &str = "UPDATE users SET name = COALESCE($2, name), email = COALESCE($3, email) \
+                          WHERE id = $1 AND disabled_at IS NULL";
+    let relabelled = on!(tx, |executor| {
+        let done = sqlx::query(UPDATE).bind(id).bind(name).bind(email).execute(executor).await;
+        done.map(|done| done.rows_affected())
+    })?;
+    Ok(relabelled == 1)
 }

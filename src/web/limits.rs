@@ -43,6 +43,8 @@ pub struct Limits {
     pub registrations: Limit<IpAddr>,
     /// Refusals from one address that are recorded; the rest are only logged, so that a flood cannot fill the record.
     pub recorded_refusals: Limit<IpAddr>,
+    /// Logout tokens from one address that were refused.
+    pub refused_logouts: Limit<IpAddr>,
     /// Sign-ins and authorizations begun from one address, each of which writes a row.
     pub begun: Limit<IpAddr>,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             client_failures: Limit::new(20, minute),
             registrations: Limit::new(60, minute),
             recorded_refusals: Limit::new(120, minute),
+            refused_logouts: Limit::new(600, minute),
             begun: Limit::new(600, minute),
         }
     }

@@ -48,6 +48,7 @@ async fn without_a_database_every_endpoint_says_later(#[values(On::Sqlite, On::P
     let tokens = client.obtain(&server, &browser, "ada").await;
     let code = client.authorize(&server, &browser, "ada").await;
     let consent = client.begin(&server, &browser, "ada").await;
+    account(&server, &Browser::new(), "ada").await;
     let applications = account(&server, &browser, "ada").await;
     let provider = away.open(&client.authorize_url(&server)).await;
     let state = provider.parameter("state").unwrap();
@@ -87,7 +88,8 @@ async fn without_a_database_every_endpoint_says_later(#[values(On::Sqlite, On::P
         consent.form("/interaction/").set("decision", "deny"),
         applications.form("/account/applications/end"),
         applications.form("/account/sessions/end"),
-        applications.form("/account/sessions/end-all"),
+        applications.forms("/logout")[0].clone(),
+        applications.forms("/logout")[1].clone(),
     ] {
         let request = server.request_as(&browser, Method::POST, form.action.as_str()).form(&form.fields);
         says_later(request.send().await.unwrap(), form.action.as_str()).await;
@@ -155,16 +157,19 @@ async fn an_answer_that_fails_half_way_can_be_given_again(#[values(On::Sqlite, O
     let back = allow(&browser, &page, &client).await;
     let tokens = client.exchange(&server, &client.code(&server, &back)).await;
 
+    account(&server, &Browser::new(), "ada").await;
     let page = account(&server, &browser, "ada").await;
     server.hide("audit").await;
-    for form in ["/account/applications/end", "/account/sessions/end", "/account/sessions/end-all"] {
-        assert_eq!(browser.submit(&page.form(form)).await.status, 503, "{form}");
+    for action in ["/account/applications/end", "/account/sessions/end", "/logout"] {
+        for form in page.forms(action) {
+            assert_eq!(browser.submit(&form).await.status, 503, "{action}");
+        }
     }
     let body = json!({ "client_name": "A", "redirect_uris": ["http://localhost/cb"] });
     let answer = server.request(Method::POST, "/oauth/register").json(&body).send().await.unwrap();
     says_later(answer, "registration").await;
     server.unhide("audit").await;
-    assert_eq!((server.rows("sessions").await, server.rows("clients").await), (1, 0));
+    assert_eq!((server.rows("sessions").await, server.rows("clients").await), (2, 0));
     assert_eq!(client.refresh(&server, tokens.refresh()).await.status, 200);
 }
 

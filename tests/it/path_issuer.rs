@@ -94,7 +94,7 @@ async fn the_whole_journey_stays_below_the_path(#[values(On::Sqlite, On::Postgre
     assert_eq!((ended.status, ended.url.path()), (200, "/t1/account"));
     check_links(&ended).await;
 
-    let out = browser.submit(&ended.form("/t1/account/sessions/end-all")).await;
+    let out = browser.submit(&ended.form("/t1/logout")).await;
     assert_eq!(out.status, 200);
     check_links(&out).await;
     let lost = browser.open(&server.url("/nothing-here")).await;

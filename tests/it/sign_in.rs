@@ -344,7 +344,7 @@ async fn leaving_ends_the_session_for_good(#[values(On::Sqlite, On::Postgres)] o
     let browser = Browser::new();
     let account = upstream.sign_in(&server, &browser, |_| ()).await;
     let kept = browser.copy();
-    let csrf = account.form("/account/").values("csrf")[0].to_owned();
+    let csrf = account.form("/logout").values("csrf")[0].to_owned();
     let logout = Url::parse(&server.url("/logout")).unwrap();
     let field = |value: &str| [("csrf".to_owned(), value.to_owned())];
     assert_eq!(browser.send(Method::POST, &logout, Some(&field("x"))).await.status, 403);

@@ -45,7 +45,7 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
         user_id: code.user_id.clone(),
         identity_id: permission.identity_id.clone(),
         origin: GrantOrigin::Consent,
-        session_id: Some(permission.session_id.clone()),
+        session_id: code.session_id.clone(),
         client_id: code.client_id.clone(),
         purpose: permission.purpose.clone(),
         audience: audience.uri().as_str().to_owned(),

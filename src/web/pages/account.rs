@@ -8,8 +8,8 @@ use super::{
 };
 
 /// The account page. Every form carries `csrf`:
-/// `POST /account/applications/end` with `grant`; `POST /account/sessions/end` with `session`;
-/// `POST /account/sessions/end-all`.
+/// `POST /account/applications/end` with `grant`; `POST /account/sessions/end` with `session`, for another browser;
+/// `POST /logout` for this one, with `everywhere` for all.
 #[derive(Template)]
 #[template(path = "account.html")]
 pub struct Account {

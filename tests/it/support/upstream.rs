@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use chancery::jose::{Signer, signer::SigningAlgorithm};
+use chancery::{
+    clock::Timestamp,
+    entropy::Entropy,
+    jose::{Signer, signer::SigningAlgorithm},
+};
 use serde_json::{Value, json};
 use url::Url;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
-use super::{Browser, Server, browser::Page, setup::BEGINNING};
+use super::{Browser, PLAIN, Server, browser::Page, setup::BEGINNING};
 
 /// The provider, and what it answers on each path.
 pub(crate) struct Upstream {
@@ -75,6 +79,12 @@ impl Upstream {
         )
     }
 
+    /// The usual configuration with this provider, `acme`, alone.
+    pub(crate) fn sections(&self, keys: &str) -> String {
+        let (_, rest) = PLAIN.split_once("resources:").unwrap();
+        format!("providers:\n{}resources:{rest}", self.entry("acme", keys))
+    }
+
     pub(crate) fn document(&self) -> Value {
         let issuer = self.issuer();
         json!({
@@ -119,6 +129,15 @@ impl Upstream {
     /// Codes are exchanged for an ID token of these claims.
     pub(crate) fn issues(&self, claims: &Value) {
         self.issues_token(&self.signer.sign("JWT", claims).unwrap());
+    }
+
+    /// The claims of a good logout token (OpenID Connect Back-Channel Logout §2.4) that means nobody yet.
+    pub(crate) fn logout_claims(&self, at: Timestamp) -> Value {
+        json!({
+            "iss": self.issuer(), "aud": "us", "iat": at.as_secs(), "exp": at.as_secs() + 120,
+            "jti": Entropy::System.token(),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        })
     }
 
     /// What it was asked on a path.

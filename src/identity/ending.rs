@@ -1,0 +1,173 @@
+//! The end of access: the one way in which sessions end, and with them what was born in them.
+//!
+//! All of it is in force at once and on every instance, since it is in the database and nobody keeps a copy. The order
+//! of the writes matters where others write at the same moment: whoever gives a code holds its session, whoever uses
+//! a code or a refresh token holds that row. So the session goes first, then the codes, then the grants, and each write
+//! sees what those that it had to wait for have made.
+
+use crate::{
+    audit::{self, Event, Kind},
+    clock::Clock,
+    entropy::Entropy,
+    ids::{ProviderId, SessionId, UserId},
+    store::{
+        Db, StoreError, Tx, codes,
+        grants::{self, EndedGrant},
+        identities,
+        sessions::{self, EndedSession},
+        upstream_sessions, upstream_tokens,
+    },
+};
+
+/// How much of a provider that was removed is ended in one transaction.
+const BATCH: u32 = 200;
+
+/// Who ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The person, by signing out.
+    Owner,
+    /// Her provider, by its logout.
+    Provider,
+    /// Her provider, by no longer answering for her.
+    Upstream,
+    /// An operator.
+    Operator,
+    /// An operator, by taking the provider out of the configuration.
+    ProviderRemoved,
+    /// Another person, by signing in in the same browser.
+    Replaced,
+}
+
+impl Cause {
+    /// The stable code of the record.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Owner => "by_owner",
+            Self::Provider => "by_provider",
+            Self::Upstream => "upstream_refused",
+            Self::Operator => "by_operator",
+            Self::ProviderRemoved => "provider_removed",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// What was ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// The sessions.
+    pub sessions: Vec<EndedSession>,
+    /// The grants, and with each its refresh tokens.
+    pub grants: Vec<EndedGrant>,
+}
+
+/// Ends access in a transaction, and records each session and grant that ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// Which request, or whose command, it follows from.
+    pub origin: &'a audit::Origin,
+    /// Who ends it.
+    pub cause: Cause,
+    /// Time and chance.
+    pub chance: (&'a Clock, &'a Entropy),
+}
+
+/// How much of a user's ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Her sessions, and whatever was ever born in one.
+    Browsers,
+    /// What her employer's provider allowed without her, too.
+    Everything,
+}
+
+impl Ending<'_> {
+    /// Ends one session, and all that was born in it; if it has expired, that alone.
+    pub async fn session(&self, tx: &mut Tx, id: &SessionId) -> Result<Ended, StoreError> {
+        let session = sessions::delete(tx, id).await?;
+        codes::void_of_session(tx, id).await?;
+        let grants = grants::revoke_of_session(tx, id, self.chance.0.now()).await?;
+        upstream_sessions::delete(tx, id).await?;
+        upstream_tokens::delete(tx, id.as_str()).await?;
+        self.record(tx, Ended { sessions: session.into_iter().collect(), grants }).await
+    }
+
+    /// Ends all sessions of a user, and what is named besides.
+    pub async fn user(&self, tx: &mut Tx, user: &UserId, extent: Extent) -> Result<Ended, StoreError> {
+        let sessions = sessions::delete_of_user(tx, user).await?;
+        codes::void_of_user(tx, user).await?;
+        let only_from_browsers = extent == Extent::Browsers;
+        let grants = grants::revoke_of_user(tx, user, (only_from_browsers, self.chance.0.now())).await?;
+        upstream_tokens::delete_of_user(tx, user).await?;
+        upstream_sessions::delete_of_user(tx, user).await?;
+        self.record(tx, Ended { sessions, grants }).await
+    }
+
+    /// Ends one session alone: what was born in it goes on without it.
+    pub async fn session_alone(&self, tx: &mut Tx, id: &SessionId) -> Result<(), StoreError> {
+        let sessions = sessions::delete(tx, id).await?.into_iter().collect();
+        self.record(tx, Ended { sessions, grants: Vec::new() }).await.map(drop)
+    }
+
+    /// Ends what one provider stands behind, in transactions small enough not to keep others waiting. Answers how many
+    /// sessions and grants it ended.
+    async fn provider(&self, db: &Db, provider: &ProviderId) -> Result<(usize, usize), StoreError> {
+        let (mut sessions, mut grants) = (0, 0);
+        loop {
+            let mut tx = db.begin().await?;
+            let ids = upstream_sessions::of_provider(&mut tx, provider, BATCH).await?;
+            for id in &ids {
+                let ended = self.session(&mut tx, id).await?;
+                sessions += ended.sessions.len();
+                grants += ended.grants.len();
+            }
+            let rest = grants::revoke_of_provider(&mut tx, provider, (BATCH, self.chance.0.now())).await?;
+            let rest = self.record(&mut tx, Ended { sessions: Vec::new(), grants: rest }).await?.grants.len();
+            tx.commit().await?;
+            if ids.is_empty() && rest == 0 {
+                return Ok((sessions, grants));
+            }
+            grants += rest;
+        }
+    }
+
+    async fn record(&self, tx: &mut Tx, ended: Ended) -> Result<Ended, StoreError> {
+        let (clock, entropy) = self.chance;
+        for session in &ended.sessions {
+            let event = Event::new(Kind::SessionEnded, self.origin)
+                .user(&session.user_id)
+                .provider(&session.provider)
+                .reason(self.cause.code())
+                .detail("session", &session.id);
+            audit::record(tx, clock, entropy, &event).await?;
+        }
+        for grant in &ended.grants {
+            let event = Event::new(Kind::GrantRevoked, self.origin)
+                .user(&grant.user_id)
+                .client(&grant.client_id)
+                .grant(&grant.id)
+                .reason(self.cause.code())
+                .detail("purpose", &grant.purpose);
+            audit::record(tx, clock, entropy, &event).await?;
+        }
+        Ok(ended)
+    }
+}
+
+/// Ends what the providers stand behind that are not configured any more.
+pub async fn removed_providers<'a>(
+    db: &Db,
+    configured: impl Fn(&ProviderId) -> bool,
+    chance: (&'a Clock, &'a Entropy),
+) -> Result<(), StoreError> {
+    let origin = audit::Origin::house(chance.1);
+    let ending = Ending { origin: &origin, cause: Cause::ProviderRemoved, chance };
+    for provider in identities::providers(db).await?.iter().filter(|provider| !configured(provider)) {
+        let (sessions, grants) = ending.provider(db, provider).await?;
+        if sessions + grants > 0 {
+            tracing::info!(%provider, sessions, grants, "ended: the provider is no longer configured");
+        }
+    }
+    Ok(())
+}
