@@ -73,7 +73,9 @@ fn document(config: &Config) -> Value {
     scopes.sort_unstable();
     scopes.dedup();
     let assertions = config.providers.values().any(|provider| provider.id_jag.is_some());
-    let grants = GrantType::ALL.into_iter().filter(|grant| *grant != GrantType::JwtBearer || assertions);
+    let workloads = config.providers.values().any(|provider| provider.workload.is_some());
+    let is_served = |grant: &GrantType| *grant != GrantType::JwtBearer || assertions || workloads;
+    let grants = GrantType::ALL.into_iter().filter(is_served);
     let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": issuer.url("/oauth/authorize"),

@@ -86,6 +86,8 @@ struct Names<'a> {
     /// The scopes that each resource says it has.
     scopes: IndexMap<&'a str, Vec<&'a str>>,
     clients: Vec<&'a str>,
+    /// The clients that are workloads, each with the provider that says so.
+    workloads: Vec<(ClientId, ProviderId)>,
 }
 
 impl Names<'_> {
@@ -153,6 +155,7 @@ impl Config {
             resources: root.names("resources"),
             scopes: root.names_within("resources", "scopes"),
             clients: root.names("clients"),
+            workloads: Vec::new(),
         };
         let server = root.section("server", |section| Server::read(section, &names.resources));
         let database = root.section("database", Database::read);
@@ -163,6 +166,10 @@ impl Config {
         let providers = Provider::read_all(root, &presets, &names, (ours, loopback));
         names.organizations = (providers.len() == root.count("providers"))
             .then(|| providers.values().filter_map(|provider| provider.organization.clone()).collect());
+        names.workloads = (providers.values())
+            .filter_map(|provider| Some((provider.workload.as_ref()?.subjects.values(), &provider.id)))
+            .flat_map(|(clients, id)| clients.map(|client| (client.clone(), id.clone())))
+            .collect();
         let resources = Resource::read_all(root, &names, loopback);
         let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
         let idp = Idp::read(root, server.as_ref(), loopback);

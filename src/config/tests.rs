@@ -153,7 +153,7 @@ fn the_example_becomes_what_it_says() {
     assert_eq!(tickets.access_token, Some(Duration::from_secs(300)));
     assert!(tickets.scopes[0].default && !tickets.scopes[1].default);
     assert_eq!(tickets.scopes[1].allow.groups, ["support"]);
-    let [_, server, nightly, build]: [&DeclaredClient; 4] =
+    let [_, server, nightly, build, release]: [&DeclaredClient; 5] =
         config.clients.values().collect::<Vec<_>>().try_into().unwrap();
     assert!(matches!(&server.proof, ClientProof::Secret(secret) if secret.matches("hunter2-tickets-secret")));
     let ClientProof::Keys(keys) = &nightly.proof else { panic!("{:?}", nightly.proof) };
@@ -165,6 +165,8 @@ fn the_example_becomes_what_it_says() {
     );
     assert_eq!(keys.algorithms.len(), 9);
     assert_eq!(nightly.resources[&slug("tickets")].to_string(), "tickets:read");
+    let workload = okta.workload.as_ref().unwrap();
+    assert_eq!(workload.subjects["repo:acme/tickets:ref:refs/heads/main"], release.id);
     assert!(matches!(config.registration.dynamic, DynamicRegistration::Token(_)));
     assert!(config.registration.documents.names("code.acme.com"));
     assert!(!config.registration.documents.names("elsewhere.com"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Refusal;
+use super::{Refusal, checks};
 use crate::{
     authorize::request::resource_scopes,
     clock::Timestamp,
@@ -13,9 +13,6 @@ use crate::{
     jose::{Thumbprint, Verified, VerifyError},
     oauth::{issuer::Issuer, resource::ResourceUri, scope::ScopeSet},
 };
-
-/// The longest `jti`; a UUID has 36, a hash in hexadecimal 64.
-const MAX_JTI_BYTES: usize = 256;
 
 /// What an assertion is held against.
 #[derive(Debug)]
@@ -60,17 +57,10 @@ pub fn check(verified: &Verified, expected: &Expected<'_>) -> Result<IdJag, Refu
     if verified.text("client_id")? != expected.client.as_str() {
         return Err(Refusal::Client);
     }
-    let jti = verified.text("jti")?;
-    if !(1..=MAX_JTI_BYTES).contains(&jti.len()) || jti.chars().any(char::is_control) {
-        return Err(Refusal::Jti);
-    }
-    // It narrows what is given in ways that we do not know (RFC 9396).
-    if verified.claims().contains_key("authorization_details") {
-        return Err(Refusal::AuthorizationDetails);
-    }
-    let bound = confirmation(verified, expected.bound_to)?;
+    let jti = checks::jti(verified)?;
+    let bound = checks::restrictions(verified, expected.bound_to)?;
     let (resources, scope) = (resources(verified)?, scope(verified)?);
-    Ok(IdJag { jti: jti.to_owned(), expires_at, resources, scope, bound })
+    Ok(IdJag { jti, expires_at, resources, scope, bound })
 }
 
 /// `exp`, `iat` and `nbf`; returns until when it would be accepted.
@@ -81,19 +71,6 @@ fn lifetime(verified: &Verified, expected: &Expected<'_>) -> Result<Timestamp, R
         return Err(Refusal::Lifetime(expected.max_lifetime));
     }
     Ok(times.expires_at.plus(expected.leeway))
-}
-
-/// `cnf` (RFC 7800 §3.1): only whoever holds the key may present it, which a proof by RFC 9449 shows (ID-JAG §9.8.1.2). Any
-/// other way to confirm is one that we cannot check.
-fn confirmation(verified: &Verified, bound_to: Option<&Thumbprint>) -> Result<bool, Refusal> {
-    let Some(cnf) = verified.claims().get("cnf") else { return Ok(false) };
-    let members = cnf.as_object().filter(|members| members.len() == 1);
-    let jkt = members.and_then(|members| members.get("jkt")).and_then(Value::as_str);
-    let jkt = jkt.and_then(|jkt| Thumbprint::try_from(jkt.to_owned()).ok()).ok_or(Refusal::Confirmation)?;
-    match bound_to {
-        Some(key) if key.is(&jkt) => Ok(true),
-        Some(_) | None => Err(Refusal::Possession),
-    }
 }
 
 /// `resource`: one text or a list. What is no URL of a server cannot be one of ours, and is passed over.

@@ -41,10 +41,10 @@ pub enum Refusal {
     #[error("it lives longer than {} s", .0.as_secs())]
     Lifetime(Duration),
     /// Not made for us, or not for us alone.
-    #[error("aud is not our issuer alone")]
+    #[error("aud does not name us alone")]
     Audience,
     /// Made for another client.
-    #[error("client_id is not the client that presents it")]
+    #[error("it was made for another client than the one that presents it")]
     Client,
     /// Empty, overlong, or with control characters.
     #[error("jti cannot be accepted")]
@@ -79,6 +79,9 @@ pub enum Refusal {
     /// The request asks for what is no scope.
     #[error("the parameter scope: {0}")]
     ScopeParameter(&'static str),
+    /// Its subject is no workload that the operator declared.
+    #[error("sub is none of the provider's workload.subjects")]
+    Workload,
     /// It names nobody.
     #[error(transparent)]
     Nobody(#[from] NobodyNamed),
@@ -132,7 +135,7 @@ impl Refusal {
             Self::PublicClient => "public_client",
             Self::ResourceClaim | Self::ResourceParameter | Self::ResourceMissing => "assertion_resource",
             Self::ScopeClaim | Self::ScopeParameter(_) => "assertion_scope",
-            Self::Nobody(_) => "assertion_subject",
+            Self::Workload | Self::Nobody(_) => "assertion_subject",
             Self::Person(refusal) => refusal.code(),
             Self::Policy(_) => "policy",
             Self::Request(error) => error.code().as_str(),
@@ -159,6 +162,7 @@ impl Refusal {
             | Self::Possession
             | Self::ResourceClaim
             | Self::ScopeClaim
+            | Self::Workload
             | Self::Nobody(_)
             | Self::Person(_) => (ErrorCode::InvalidGrant, "the assertion is not accepted: get a new one"),
             Self::PublicClient => (

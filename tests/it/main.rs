@@ -42,3 +42,4 @@ mod sign_in;
 mod standing;
 mod upstream_trouble;
 mod walk;
+mod workload;

@@ -118,12 +118,26 @@ impl DeclaredClient {
                     "is missing: what client_credentials gives, such as tickets: [\"tickets:read\"]",
                 );
             }
+        }
+        let workload = names.workloads.iter().find(|(client, _)| *client == id).map(|(_, provider)| provider);
+        if let Some(provider) = workload {
+            if !grant_types.contains(&GrantType::JwtBearer) {
+                let grant = GrantType::JwtBearer.as_str();
+                let message = format!("lacks {grant}, by which providers.{provider}.workload has it come");
+                section.problem("grant_types", message);
+            }
+            if !section.has("resources") {
+                let message = format!("is missing: what it gets as a workload of {provider}");
+                section.problem("resources", message);
+            }
+        }
+        if workload.is_some() || grant_types.contains(&GrantType::ClientCredentials) {
             if UserId::parse(id.as_str()).is_some() {
                 section.problem_here(
                     "is a UUID, as the ids of people are: as the sub of a token it could be taken for one",
                 );
             }
-        } else if section.has("resources") {
+        } else if section.has("resources") && !grant_types.contains(&GrantType::JwtBearer) {
             section.problem("resources", "is of no use without client_credentials among grant_types");
         }
         if !has_redirects && !section.has("serves") && grant_types.is_empty() {

@@ -49,6 +49,7 @@ pub(crate) fn provider() -> Provider {
         sign_in: EntryRules::Anyone,
         identity: IdentityRules::default(),
         id_jag: None,
+        workload: None,
     }
 }
 

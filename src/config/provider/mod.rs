@@ -9,6 +9,7 @@ pub mod id_jag;
 mod identity;
 mod issuer;
 mod read;
+mod workload;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,6 +23,7 @@ pub use self::{
     entry::{EntryRules, Requirements},
     identity::IdentityRules,
     issuer::{IssuerKeys, TrustedIssuer},
+    workload::Workload,
 };
 use super::claims::ClaimPaths;
 use crate::{ids::ProviderId, secret::Secret};
@@ -76,12 +78,18 @@ pub struct Provider {
     pub identity: IdentityRules,
     /// What its identity assertions (ID-JAG) are worth here; nothing unless the operator says so.
     pub id_jag: Option<IdJag>,
+    /// Which programs prove themselves by assertions of their platform.
+    pub workload: Option<Workload>,
 }
 
 impl Provider {
     /// Every issuer whose assertions it speaks for.
     pub fn trusted_issuers(&self) -> impl Iterator<Item = &TrustedIssuer> {
-        self.id_jag.iter().flat_map(|id_jag| &id_jag.issuers).map(|issuer| &issuer.trusted)
+        self.id_jag
+            .iter()
+            .flat_map(|id_jag| &id_jag.issuers)
+            .map(|issuer| &issuer.trusted)
+            .chain(self.workload.iter().map(|workload| &workload.issuer))
     }
 }
 

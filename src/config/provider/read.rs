@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    IdentityRules, IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth,
+    IdentityRules, IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth, Workload,
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
     id_jag::IdJag,
@@ -31,7 +31,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The keys that every provider has; a preset's parameters are named otherwise.
-pub(in crate::config) const RESERVED_KEYS: [&str; 25] = [
+pub(in crate::config) const RESERVED_KEYS: [&str; 26] = [
     "assertion_audience",
     "authorize_params",
     "claims",
@@ -57,6 +57,7 @@ pub(in crate::config) const RESERVED_KEYS: [&str; 25] = [
     "scopes",
     "sign_in",
     "userinfo",
+    "workload",
 ];
 
 impl Provider {
@@ -90,6 +91,12 @@ impl Provider {
             {
                 let message = format!("takes assertions of {issuer}, as {} does already", other.id);
                 section.problem("id_jag", message);
+            }
+            let programs =
+                |provider: &Self| provider.workload.as_ref().map(|told| told.issuer.issuer.clone());
+            if let Some(issuer) = programs(self).filter(|issuer| programs(other).as_ref() == Some(issuer)) {
+                let message = format!("takes assertions of {issuer}, as {} does already", other.id);
+                section.problem("workload", message);
             }
             for (asserts, signs_in) in [(self, other), (other, self)] {
                 if let Some(issuer) = asserts.speaks_for(signs_in) {
@@ -144,6 +151,7 @@ impl Provider {
         let identity = IdentityRules::read(section, names, issuer.as_ref());
         let around = Around { sign_in: issuer.as_ref(), ours, loopback };
         let id_jag = IdJag::read(section, names, &behaviour, around);
+        let workload = Workload::read(section, names, &behaviour, around);
         let sign_in = sign_in?;
         Some(Self {
             id,
@@ -169,6 +177,7 @@ impl Provider {
             sign_in: sign_in.rules,
             identity,
             id_jag,
+            workload,
         })
     }
 }

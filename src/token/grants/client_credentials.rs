@@ -8,45 +8,76 @@ use std::sync::Arc;
 
 use crate::{
     app::{App, Audience},
-    audit::{About, Kind},
+    audit::{About, Event, Kind},
     authorize::request::{resource_of, resource_scopes},
     config::resource::Resource,
     ids::TokenId,
     oauth::{error::ErrorCode, scope::ScopeSet},
     policy::{self, Asked},
+    store::Tx,
     token::{TokenRequest, issue::Issuance},
     web::error::ApiError,
 };
 
 /// Issues a token to the client itself.
 pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Issuance<'a>, ApiError> {
-    let client = request.client.client();
-    let resource = resource_of(&request.params, client, &app.config)?;
-    let scope = granted(request, resource)?;
-    let now = app.clock.now();
-    let token_id = TokenId::new(&app.clock, &app.entropy);
-    let event = request
-        .event(Kind::TokenIssued)
-        .resource(&resource.uri)
-        .scope(&scope)
-        .detail("jti", &token_id)
-        .detail("client_name", &client.name);
-    let mut tx = request.begin(app, Audience::Resource(resource)).await?;
-    app.record(&mut tx, &event).await?;
-    tx.commit().await?;
-    tracing::info!(client = %client.id, name = %client.name, resource = %resource.id, %scope, "token for the client itself");
-    Ok(Issuance {
-        client: client.id.clone(),
-        person: None,
-        audience: Audience::Resource(resource),
-        nonce: None,
-        scope,
-        bound_to: request.bound_to().cloned(),
-        refresh_token: None,
-        delegation: None,
-        token_id,
-        now,
-    })
+    let own = Own::of(app, request)?;
+    let tx = request.begin(app, own.audience()).await?;
+    own.issue(app, request, tx, |event| event).await
+}
+
+/// What a client may have for itself at the resource that it asks for.
+pub(super) struct Own<'a> {
+    resource: &'a Resource,
+    scope: ScopeSet,
+}
+
+impl<'a> Own<'a> {
+    /// Asks the policy.
+    pub(super) fn of(app: &'a App, request: &TokenRequest) -> Result<Self, ApiError> {
+        let resource = resource_of(&request.params, request.client.client(), &app.config)?;
+        Ok(Self { resource, scope: granted(request, resource)? })
+    }
+
+    /// Who will accept the token.
+    pub(super) const fn audience(&self) -> Audience<'a> {
+        Audience::Resource(self.resource)
+    }
+
+    /// Records it, with what `told` adds, and commits.
+    pub(super) async fn issue(
+        self,
+        app: &App,
+        request: &TokenRequest,
+        mut tx: Tx,
+        told: impl FnOnce(Event) -> Event,
+    ) -> Result<Issuance<'a>, ApiError> {
+        let (audience, Self { resource, scope }) = (self.audience(), self);
+        let client = request.client.client();
+        let now = app.clock.now();
+        let token_id = TokenId::new(&app.clock, &app.entropy);
+        let event = request
+            .event(Kind::TokenIssued)
+            .resource(&resource.uri)
+            .scope(&scope)
+            .detail("jti", &token_id)
+            .detail("client_name", &client.name);
+        app.record(&mut tx, &told(event)).await?;
+        tx.commit().await?;
+        tracing::info!(client = %client.id, name = %client.name, resource = %resource.id, %scope, "token for the client itself");
+        Ok(Issuance {
+            client: client.id.clone(),
+            person: None,
+            audience,
+            nonce: None,
+            scope,
+            bound_to: request.bound_to().cloned(),
+            refresh_token: None,
+            delegation: None,
+            token_id,
+            now,
+        })
+    }
 }
 
 /// What of the scopes asked for the policy grants; of the resource's defaults where none are asked for.

@@ -13,7 +13,7 @@ use crate::{
     id_jag::{
         IdJag, Refusal,
         claims::{self, Expected},
-        issuer::{self, Trusted},
+        issuer::{IdJagRules, Trusted},
         target,
     },
     identity::{
@@ -40,7 +40,7 @@ use crate::{
 
 /// An assertion of which every part is checked and that has changed nothing yet.
 struct Checked<'a> {
-    trusted: Trusted<'a>,
+    trusted: Trusted<'a, IdJagRules<'a>>,
     assertion: IdJag,
     who: VerifiedIdentity<'a>,
     resource: &'a Resource,
@@ -54,7 +54,8 @@ pub async fn exchange<'a>(
     presented: Unverified<'_>,
 ) -> Result<Issuance<'a>, ApiError> {
     let about = About::default();
-    let (trusted, verified) = match issuer::prove(app, presented).await {
+    let proved = Trusted::prove(app, Trusted::id_jag(&app.config), presented).await;
+    let (trusted, verified) = match proved {
         Ok(proved) => proved,
         Err(refusal) => return Err(refusal.answer(about)),
     };
@@ -75,10 +76,10 @@ pub async fn exchange<'a>(
 fn check<'a>(
     app: &'a App,
     request: &TokenRequest,
-    trusted: Trusted<'a>,
+    trusted: Trusted<'a, IdJagRules<'a>>,
     verified: Verified,
 ) -> Result<Checked<'a>, Refusal> {
-    let Trusted { provider, rules, issuer } = trusted;
+    let (provider, (rules, issuer)) = (trusted.provider, trusted.rules);
     let client = request.client.client();
     let now = app.clock.now();
     let expected = Expected {
@@ -125,8 +126,11 @@ async fn issue<'a>(
         organization: identity.organization.clone(),
         groups: identity.groups.0.clone(),
     };
-    let worth =
-        Assertion { worth: Some(trusted.rules), claims: &who.claims.signed, scope: assertion.scope.as_ref() };
+    let worth = Assertion {
+        worth: Some(trusted.rules.0),
+        claims: &who.claims.signed,
+        scope: assertion.scope.as_ref(),
+    };
     let client = request.client.client().id.clone();
     let asked = Asked { client: &client, resource, scope: &asked };
     let decision = Question::of_assertion(&subject, worth, asked).decide();
@@ -161,7 +165,7 @@ async fn issue<'a>(
         .scope(&decision.granted)
         .detail("jti", &token_id)
         .detail("origin", "id_jag")
-        .detail("issuer", &trusted.issuer.trusted.issuer)
+        .detail("issuer", trusted.name())
         .detail("assertion", &assertion.jti)
         .detail("new_user", resolved.found == Found::New);
     app.record(&mut tx, &event).await?;
@@ -188,13 +192,13 @@ async fn issue<'a>(
 
 /// What makes the assertion count once; again for the same client where the operator allows it, if nobody else can
 /// pass for that client.
-fn once(request: &TokenRequest, trusted: &Trusted<'_>, assertion: &IdJag) -> OneTime {
+fn once(request: &TokenRequest, trusted: &Trusted<'_, IdJagRules<'_>>, assertion: &IdJag) -> OneTime {
     let client = request.client.client();
     let is_surely_the_same = !client.is_public() || assertion.bound;
-    let may_come_again = trusted.rules.replay == Replay::SameClient && is_surely_the_same;
+    let may_come_again = trusted.rules.0.replay == Replay::SameClient && is_surely_the_same;
     OneTime {
         kind: OneTimeKind::IdJag,
-        issuer: trusted.issuer.trusted.issuer.clone(),
+        issuer: trusted.name().to_owned(),
         jti: assertion.jti.clone(),
         expires_at: assertion.expires_at,
         holder: may_come_again.then(|| client.id.clone()),

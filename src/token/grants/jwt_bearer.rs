@@ -6,9 +6,13 @@ use std::sync::Arc;
 use crate::{
     app::App,
     audit::About,
-    id_jag::presented,
+    id_jag::presented::Presented,
     oauth::error::ErrorCode,
-    token::{TokenRequest, grants::id_jag, issue::Issuance},
+    token::{
+        TokenRequest,
+        grants::{id_jag, workload},
+        issue::Issuance,
+    },
     web::error::ApiError,
 };
 
@@ -18,6 +22,8 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     if request.params.get("authorization_details").is_some() {
         return Err(ApiError::new(ErrorCode::InvalidRequest, "authorization_details are not supported"));
     }
-    let assertion = presented::read(sent).map_err(|refusal| refusal.answer(About::default()))?;
-    id_jag::exchange(app, request, assertion).await
+    match Presented::read(sent).map_err(|refusal| refusal.answer(About::default()))? {
+        Presented::IdJag(assertion) => id_jag::exchange(app, request, assertion).await,
+        Presented::Workload(assertion) => workload::exchange(app, request, assertion).await,
+    }
 }

@@ -7,3 +7,4 @@ pub mod id_jag;
 pub mod jwt_bearer;
 pub mod refresh_token;
 pub mod token_exchange;
+pub mod workload;

@@ -294,6 +294,48 @@ fn naming(#[case] keys: &str, #[case] known_as: &str, #[case] subject: &[&str]) 
     assert_eq!((issuer.known_as.as_str(), found.as_slice()), (known_as, subject));
 }
 
+/// Programs that their platform vouches for: each a client that can be one.
+#[rstest]
+#[case("{}", &["c.yaml:3:15: providers.corp.workload.subjects: is missing: which sub is which declared client, such as \"repo:acme/api:ref:refs/heads/main\": build-agent"])]
+#[case("{ subjects: { job: agnt } }", &["c.yaml:3:34: providers.corp.workload.subjects.job: no client has this name; did you mean agent?"])]
+#[case("{ issuer: https://auth.acme.com, subjects: { job: job } }", &["c.yaml:3:25: providers.corp.workload.issuer: is our own: what we sign ourselves is for others"])]
+#[case("{ jwks_uri: https://a.example/k, subjects: { job: job } }", &["c.yaml:3:15: providers.corp.workload.issuer: is missing: the iss of its assertions, byte for byte"])]
+#[case("{ max_lifetime: 2d, subjects: { job: job } }", &["c.yaml:3:31: providers.corp.workload.max_lifetime: must be between 1s and 1d"])]
+#[case(
+    "{ subjects: { job: agent } }",
+    &[
+        "c.yaml:4:19: clients.agent.grant_types: lacks urn:ietf:params:oauth:grant-type:jwt-bearer, by which providers.corp.workload has it come",
+        "c.yaml:4:19: clients.agent.resources: is missing: what it gets as a workload of corp",
+    ]
+)]
+#[case("{ subjects: { job: 01890a5d-ac96-774b-bcce-b302099a8057 } }", &["c.yaml:6:41: clients.01890a5d-ac96-774b-bcce-b302099a8057: is a UUID, as the ids of people are: as the sub of a token it could be taken for one"])]
+#[case("{ subjects: { job: job } }", &[])]
+fn workloads(#[case] workload: &str, #[case] expected: &[&str]) {
+    let grant =
+        "grant_types: ['urn:ietf:params:oauth:grant-type:jwt-bearer'], resources: { tickets: [read] }";
+    let text = format!(
+        "providers:
+  corp: {{ preset: google, client_id: c, client_secret: s, sign_in: {{ anyone: true }},
+    workload: {workload} }}
+clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }},
+  job: {{ {grant} }},
+  01890a5d-ac96-774b-bcce-b302099a8057: {{ {grant} }} }}
+resources:
+  tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
+    );
+    let named = |name: &str| workload.contains(name);
+    let text = if named("01890a5d") {
+        text
+    } else {
+        text.replace(&format!("  01890a5d-ac96-774b-bcce-b302099a8057: {{ {grant} }} }}"), "  }")
+    };
+    let text = if named("job: job") { text } else { text.replace(&format!("  job: {{ {grant} }},\n"), "\n") };
+    match Config::parse(&completed(&text), "c.yaml", &Environment::of([])) {
+        Ok(_) => assert!(expected.is_empty()),
+        Err(found) => assert_eq!(found.to_string(), expected.join("\n")),
+    }
+}
+
 fn with_id_jag(keys: &str) -> String {
     format!(
         "providers:
