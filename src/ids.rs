@@ -100,6 +100,8 @@ pub struct Slug(String);
 pub type ProviderId = Slug;
 /// The name of a resource under `resources:`.
 pub type ResourceId = Slug;
+/// The name of an authorization server of somebody else's under `idp.targets:`.
+pub type TargetId = Slug;
 
 impl Slug {
     /// The name's text.

@@ -61,6 +61,8 @@ kinds! {
     TokenRefreshed = "token.refreshed" Success;
     /// The server of a resource got a token at another one for a user whose token it was sent (RFC 8693).
     TokenExchanged = "token.exchanged" Success;
+    /// A grant for the authorization server of somebody else was issued (ID-JAG).
+    IdJagIssued = "id_jag.issued" Success;
     /// A token request was turned away.
     TokenRefused = "token.refused" Refused;
     /// An authorization code came a second time; what its first use issued was revoked (OAuth 2.1 §7.5).

@@ -4,8 +4,11 @@ use axum::{http::StatusCode, response::Response};
 use indexmap::IndexMap;
 
 use crate::{
-    app::{App, Audience},
-    authorize::{next, opened::Opened},
+    app::{App, Audience, Idp},
+    authorize::{
+        next,
+        opened::{Opened, subject_of},
+    },
     clients::{Client, Origin as ClientOrigin},
     config::{Config, resource::Resource},
     identity::{person::person, session::BrowserSession},
@@ -17,7 +20,7 @@ use crate::{
         redirect_uri::{Reach, RedirectUri},
         scope::{Scope, ScopeSet},
     },
-    policy::Decision,
+    policy::{Decision, Question, Subject},
     store::sessions::SignedIn,
     web::{
         error::PageError,
@@ -58,7 +61,9 @@ pub(super) async fn ask(
                 resource: resource.name.as_str().into(),
                 host: resource.uri.url().host_str().unwrap_or_default().into(),
             },
-            Audience::Idp(_) => pages::Asks::SignIn,
+            Audience::Idp(idp) => {
+                pages::Asks::SignIn { acts_at: acts_at(*idp, client, &subject_of(app, signed_in).await?) }
+            }
         },
         person: person(app, signed_in).await?,
         scopes: decision
@@ -112,6 +117,18 @@ fn further(config: &Config, audience: Audience<'_>, scope: &Scope) -> Vec<pages:
         })
     };
     worth.into_iter().filter_map(line).collect()
+}
+
+/// The services of others at which the rules let the client act for this person.
+fn acts_at(idp: Idp<'_>, client: &Client, subject: &Subject) -> Vec<pages::Name> {
+    let targets = idp.declared.targets.values().filter(|target| {
+        target.resources.values().any(|resource| {
+            let all = resource.scopes.keys().cloned().collect();
+            let decision = Question::of_target(subject, &client.id, (target, resource), &all).decide();
+            !decision.granted.is_empty()
+        })
+    });
+    targets.map(|target| target.name.as_str().into()).collect()
 }
 
 fn asking(client: &Client, redirect_uri: &RedirectUri) -> pages::Client {

@@ -9,9 +9,9 @@ use crate::{
     identity::{entry, session::BrowserSession},
     ids::InteractionId,
     oauth::scope::ScopeSet,
-    policy::{self, Asked, Decision},
+    policy::{self, Asked, Decision, Subject},
     store::{
-        identities,
+        identities::{self, Identity},
         interactions::{self, Interaction},
         sessions::SignedIn,
     },
@@ -61,21 +61,30 @@ pub(super) async fn decide(
     signed_in: &SignedIn,
     scope: &ScopeSet,
 ) -> Result<Decision, PageError> {
-    let account =
-        identities::find_enabled(&app.db, &signed_in.identity_id).await?.ok_or_else(PageError::stale_link)?;
+    let account = account_of(app, signed_in).await?;
     let provider = app.config.providers.get(&account.provider).ok_or_else(PageError::stale_link)?;
     if let Some(reason) = entry::bar(provider, &account) {
         return Ok(Decision::barred(reason));
     }
-    let subject = policy::Subject {
-        provider: account.provider,
-        organization: account.organization,
-        groups: account.groups.0,
-    };
+    let subject = subject(account);
     let client = &opened.client.id;
     Ok(match opened.audience {
         Audience::Resource(resource) => policy::decide(&subject, Asked { client, resource, scope }),
         // Whoever may come in may show who she is; what may be done in her name is decided when it is asked for.
         Audience::Idp(idp) => Decision::of(scope.intersection(&idp.declared.scopes_of(client))),
     })
+}
+
+/// What rules may speak of, of the person signed in.
+pub(super) async fn subject_of(app: &App, signed_in: &SignedIn) -> Result<Subject, PageError> {
+    account_of(app, signed_in).await.map(subject)
+}
+
+/// The account by which she signed in. Whoever was shut out meanwhile is nobody any more.
+async fn account_of(app: &App, signed_in: &SignedIn) -> Result<Identity, PageError> {
+    identities::find_enabled(&app.db, &signed_in.identity_id).await?.ok_or_else(PageError::stale_link)
+}
+
+fn subject(account: Identity) -> Subject {
+    Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 }
 }

@@ -14,7 +14,9 @@ use crate::{
     },
     entropy::Entropy,
     federation::{Finding, Verdict, inspect},
+    ids::ClientId,
     net::Upstream,
+    oauth::scope::Scope,
 };
 
 /// Arguments of `chancery check`.
@@ -114,6 +116,23 @@ fn summary(config: &Config, out: &mut impl Write) -> std::io::Result<()> {
             writeln!(out, "    for itself    {scopes} at {resource}")?;
         }
     }
+    if let Some(idp) = &config.idp {
+        writeln!(out, "\nidentity provider")?;
+        writeln!(out, "    issuer        {}", server.idp_issuer)?;
+        let clients: Vec<_> = idp.clients.keys().map(ClientId::as_str).collect();
+        writeln!(out, "    clients       {}", clients.join(", "))?;
+        for target in idp.targets.values() {
+            writeln!(out, "  {} ({})", target.id, target.name)?;
+            writeln!(out, "    audience      {}", target.audience)?;
+            for (client, there) in &target.client_ids {
+                writeln!(out, "    client        {client}, there {there}")?;
+            }
+            for resource in target.resources.values() {
+                let scopes: Vec<_> = resource.scopes.keys().map(Scope::as_str).collect();
+                writeln!(out, "    gives         {} at {}", scopes.join(" "), resource.uri)?;
+            }
+        }
+    }
     let dynamic = match &config.registration.dynamic {
         DynamicRegistration::KnownClients => "known clients and programs on loopback",
         DynamicRegistration::Open => "everybody",
@@ -193,6 +212,13 @@ clients:
     jwks_uri: https://reports.acme.com/jwks.json
     grant_types: [client_credentials]
     resources: { tickets: [read, write] }
+idp:
+  clients: { desk: { secret: hunter2-hunter2-hunter2, redirect_uris: [https://desk.acme.com/cb] } }
+  targets:
+    wiki:
+      audience: https://auth.wiki.example
+      client_ids: { desk: acme-desk }
+      resources: { pages: { uri: https://mcp.wiki.example, scopes: { read: {}, write: {} } } }
 registration: { dynamic: token, token: hunter2-hunter2-hunter2, documents: { allow_hosts: [] } }
 ",
         );
@@ -218,6 +244,14 @@ clients
   server (confidential, by secret, serves tickets)
   nightly (confidential, by key)
     for itself    read write at tickets
+
+identity provider
+    issuer        https://auth.acme.com/idp
+    clients       desk
+  wiki (auth.wiki.example)
+    audience      https://auth.wiki.example
+    client        desk, there acme-desk
+    gives         read write at https://mcp.wiki.example
 
 registration  holders of the token; metadata documents from nowhere
 ";

@@ -101,10 +101,7 @@ impl Client {
 
     /// Whether it may use a grant.
     pub fn may_use(&self, grant: GrantType) -> bool {
-        match grant {
-            GrantType::TokenExchange => self.exchange.is_some(),
-            _ => self.grant_types.contains(&grant),
-        }
+        self.grant_types.contains(&grant)
     }
 }
 
@@ -145,16 +142,22 @@ async fn at_authorization_server(app: &Arc<App>, id: &ClientId) -> Result<Client
         .ok_or_else(|| ClientError::Unknown(id.beginning()))
 }
 
-/// Only the file makes clients there. It may name one by its document, and with that vouches for it.
+/// Only the file makes clients there. It may name one by its document, and with that vouches for it. One that may ask for
+/// grants for others is one that stands with a target.
 async fn at_identity_provider(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> {
-    let known = app.config.idp.as_ref().and_then(|idp| idp.clients.get(id));
-    match known.ok_or_else(|| ClientError::Unknown(id.beginning()))? {
-        IdpClient::Declared(declared) => Ok(Client::from(declared.as_ref())),
+    let unknown = || ClientError::Unknown(id.beginning());
+    let idp = app.config.idp.as_ref().ok_or_else(unknown)?;
+    let mut client = match idp.clients.get(id).ok_or_else(unknown)? {
+        IdpClient::Declared(declared) => Client::from(declared.as_ref()),
         IdpClient::Document => {
             let document = app.documents.get_declared(id, &app.clock).await?;
-            Ok(Client::described_by(&document, id, true))
+            Client::described_by(&document, id, true)
         }
+    };
+    if idp.targets.values().any(|target| target.client_ids.contains_key(id)) {
+        client.grant_types.push(GrantType::TokenExchange);
     }
+    Ok(client)
 }
 
 impl Client {
@@ -212,7 +215,10 @@ impl From<&DeclaredClient> for Client {
             name: declared.name.clone(),
             origin: Origin::Declared,
             redirect_uris: declared.redirect_uris.clone(),
-            grant_types: declared.grant_types.clone(),
+            grant_types: {
+                let exchange = declared.exchange.as_ref().map(|_| GrantType::TokenExchange);
+                declared.grant_types.iter().copied().chain(exchange).collect()
+            },
             credential: Credential::from(&declared.proof),
             own_scopes: declared.resources.clone(),
             exchange: declared.exchange.clone(),

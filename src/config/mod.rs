@@ -78,6 +78,7 @@ pub struct Config {
 }
 
 /// What the sections may name of one another.
+#[derive(Clone)]
 struct Names<'a> {
     /// `None` while a provider is wrong, since its organization is then unknown.
     organizations: Option<Vec<String>>,
@@ -172,7 +173,7 @@ impl Config {
             .collect();
         let resources = Resource::read_all(root, &names, loopback);
         let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
-        let idp = Idp::read(root, server.as_ref(), loopback);
+        let idp = Idp::read(root, &names, server.as_ref(), loopback);
         let registration = root.section("registration", Registration::read);
         let dpop = root.section("dpop", Dpop::read);
         let lifetimes = root.section("lifetimes", Lifetimes::read);

@@ -72,6 +72,11 @@ pub enum TokenClaim {
     Email,
 }
 
+impl TokenClaim {
+    /// All of them, by the name in the file.
+    pub(super) const NAMES: [(&'static str, Self); 2] = [("groups", Self::Groups), ("email", Self::Email)];
+}
+
 /// Scopes that OpenID Connect gives a meaning of its own (Core §5.4, §11).
 const PROTOCOL_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
@@ -129,9 +134,7 @@ impl Resource {
             section.problem("scopes", message);
         }
         let allow = section.section("allow", |allow| Allow::read(allow, names));
-        let token_claims = section
-            .list("token_claims", one_of(&[("groups", TokenClaim::Groups), ("email", TokenClaim::Email)]))
-            .unwrap_or_default();
+        let token_claims = section.list("token_claims", one_of(&TokenClaim::NAMES)).unwrap_or_default();
         let access_token =
             section.optional("access_token", duration(Duration::from_secs(1), LONGEST_ACCESS_TOKEN));
         let dpop_required =
@@ -169,7 +172,7 @@ impl ScopeRule {
 }
 
 impl Allow {
-    fn read(section: &Section<'_>, names: &Names<'_>) -> Self {
+    pub(super) fn read(section: &Section<'_>, names: &Names<'_>) -> Self {
         Self {
             organizations: section.restriction("organizations", |written| match &names.organizations {
                 Some(there) => name_of(there, "no provider has this organization")(written),

@@ -18,6 +18,7 @@ use crate::{
     oauth::{
         grant_type::{ClientAuthMethod, GrantType},
         purpose::Role,
+        token_exchange::TokenType,
     },
 };
 
@@ -55,8 +56,10 @@ fn document(config: &Config) -> Value {
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": grants,
+        "identity_chaining_requested_token_types_supported": [TokenType::IdJag.as_str()],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS.map(|(name, _)| name),
+        "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
         "authorization_response_iss_parameter_supported": true,

@@ -1,17 +1,23 @@
 //! Chancery as an identity provider, at an issuer of its own: `{server.issuer}/idp`.
 //!
 //! It signs people in for the clients that the operator declared there (OpenID Connect), through the operator's
-//! providers as always. The rooms `authorize` and `token` serve both issuers; here is what only this one has: the ID
-//! token, userinfo, its metadata and keys.
+//! providers as always; and it gives those clients grants (ID-JAG) at the authorization servers of others, as far as a
+//! table of the operator's and the rules go. The rooms `authorize` and `token` serve both issuers; here is what only this
+//! one has: the ID token, userinfo, the exchange for a grant, its metadata and keys.
 
+mod exchange;
+mod id_jag;
 pub mod id_token;
 mod metadata;
 pub mod scopes;
+mod subject_token;
 mod userinfo;
 
 use std::sync::Arc;
 
 use axum::{Router, routing::get};
+
+pub use self::exchange::exchange;
 
 use crate::{app::App, authorize, oauth::purpose::Role, token};
 

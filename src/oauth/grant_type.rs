@@ -38,7 +38,7 @@ impl GrantType {
     pub const BY_DOCUMENT: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::JwtBearer];
 
     /// Those that are served where Chancery is an identity provider.
-    pub const AT_IDP: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+    pub const AT_IDP: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::TokenExchange];
 
     /// Those that are served in a role.
     pub const fn served(role: Role) -> &'static [Self] {

@@ -2,7 +2,8 @@
 //!
 //! A client that asks for itself, with no user behind it, may have what its own entry in the configuration lists, and
 //! nothing else: `allow` only ever restricts. Of `allow` it must meet `clients`; the other lists speak of people. A
-//! client that comes with an assertion of the user's provider must meet that provider's `id_jag.allow` as well.
+//! client that comes with an assertion of the user's provider must meet that provider's `id_jag.allow` as well. One that
+//! wants a grant for the authorization server of somebody else must stand in that target's `client_ids`.
 //!
 //! It is asked when a request is authorized and again at every refresh, with the rules as they stand then. A
 //! [`Decision`] names the first rule that refused; a [`Trace`] is what every rule said, for and against.
@@ -17,15 +18,16 @@ use std::{borrow::Cow, fmt, ops::ControlFlow};
 
 use indexmap::IndexMap;
 
-use self::rule::{Place, Rule, Wants};
+use self::rule::{Entry, Place, Rule, Wants};
 pub use self::{
     assertion::Assertion,
     reason::{Finding, Reason, ReasonKind},
 };
 use crate::{
     config::{
+        idp::{Target, TargetResource},
         provider::id_jag::IdJag,
-        resource::{Allow, Resource},
+        resource::{Allow, Resource, ScopeRule},
     },
     ids::{ClientId, ProviderId, ResourceId},
     oauth::scope::{Scope, ScopeSet},
@@ -118,7 +120,17 @@ pub struct Trace {
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     party: Party<'a>,
-    asked: Asked<'a>,
+    client: &'a ClientId,
+    at: At<'a>,
+    scope: &'a ScopeSet,
+}
+
+/// The entry of the configuration that is asked about: its place, its scopes and its rules.
+#[derive(Debug, Clone, Copy)]
+struct At<'a> {
+    entry: Entry<'a>,
+    scopes: &'a IndexMap<Scope, ScopeRule>,
+    allow: &'a Allow,
 }
 
 /// Whom a decision is about.
@@ -127,18 +139,23 @@ enum Party<'a> {
     /// A user, who is asked for her consent.
     User(&'a Subject),
     /// A user, whose provider speaks for her.
-    Asserted(&'a Subject, Assertion<'a>),
+    Asserted(&'a Subject, Assertion<'a>, Asked<'a>),
     /// A user whose provider spoke for her before, by an assertion that is no longer at hand.
-    Accepted(&'a Subject, Option<&'a IdJag>),
-    /// The client itself, with what it was given.
-    Client(&'a IndexMap<ResourceId, ScopeSet>),
+    Accepted(&'a Subject, Option<&'a IdJag>, Asked<'a>),
+    /// The client itself, with what it was given at this resource.
+    Client(Option<&'a ScopeSet>, &'a ResourceId),
+    /// A user, for whom we speak to the authorization server of somebody else.
+    Elsewhere(&'a Subject, &'a Target),
 }
 
 impl<'a> Party<'a> {
     const fn user(self) -> Option<&'a Subject> {
         match self {
-            Self::User(subject) | Self::Asserted(subject, _) | Self::Accepted(subject, _) => Some(subject),
-            Self::Client(_) => None,
+            Self::User(subject)
+            | Self::Asserted(subject, ..)
+            | Self::Accepted(subject, ..)
+            | Self::Elsewhere(subject, _) => Some(subject),
+            Self::Client(..) => None,
         }
     }
 }
@@ -156,23 +173,43 @@ pub fn decide_own(own: &IndexMap<ResourceId, ScopeSet>, asked: Asked<'_>) -> Dec
 impl<'a> Question<'a> {
     /// What of `asked` the subject may have.
     pub const fn of_user(subject: &'a Subject, asked: Asked<'a>) -> Self {
-        Self { party: Party::User(subject), asked }
+        Self::of(Party::User(subject), asked)
     }
 
     /// What of `asked` the subject may have by an assertion of her provider.
     pub const fn of_assertion(subject: &'a Subject, assertion: Assertion<'a>, asked: Asked<'a>) -> Self {
-        Self { party: Party::Asserted(subject, assertion), asked }
+        Self::of(Party::Asserted(subject, assertion, asked), asked)
     }
 
     /// What of `asked` the subject may have still by an assertion that was accepted before, of which nobody kept the
     /// claims: rules about them are not asked again. `worth`: what her provider's assertions are worth today.
     pub const fn of_accepted(subject: &'a Subject, worth: Option<&'a IdJag>, asked: Asked<'a>) -> Self {
-        Self { party: Party::Accepted(subject, worth), asked }
+        Self::of(Party::Accepted(subject, worth, asked), asked)
     }
 
     /// What of `asked` the client may have for itself; `own` is what its entry lists.
-    pub const fn of_client(own: &'a IndexMap<ResourceId, ScopeSet>, asked: Asked<'a>) -> Self {
-        Self { party: Party::Client(own), asked }
+    pub fn of_client(own: &'a IndexMap<ResourceId, ScopeSet>, asked: Asked<'a>) -> Self {
+        let id = &asked.resource.id;
+        Self::of(Party::Client(own.get(id), id), asked)
+    }
+
+    /// What of `scope` the client may ask for, in the subject's name, at a resource of somebody else's authorization
+    /// server.
+    pub const fn of_target(
+        subject: &'a Subject,
+        client: &'a ClientId,
+        (target, resource): (&'a Target, &'a TargetResource),
+        scope: &'a ScopeSet,
+    ) -> Self {
+        let entry = Entry::TargetResource(&target.id, &resource.id);
+        let at = At { entry, scopes: &resource.scopes, allow: &resource.allow };
+        Self { party: Party::Elsewhere(subject, target), client, at, scope }
+    }
+
+    const fn of(party: Party<'a>, asked: Asked<'a>) -> Self {
+        let Asked { client, resource, scope } = asked;
+        let entry = Entry::Resource(&resource.id);
+        Self { party, client, at: At { entry, scopes: &resource.scopes, allow: &resource.allow }, scope }
     }
 
     /// The answer, with the first rule that refused what was refused.
@@ -210,13 +247,13 @@ impl<'a> Question<'a> {
     /// The scopes that are decided on.
     fn candidates(self) -> Cow<'a, ScopeSet> {
         let asserted = match self.party {
-            Party::Asserted(_, assertion) => assertion.scope,
-            Party::User(_) | Party::Accepted(..) | Party::Client(_) => None,
+            Party::Asserted(_, assertion, _) => assertion.scope,
+            Party::User(_) | Party::Accepted(..) | Party::Client(..) | Party::Elsewhere(..) => None,
         };
         match asserted {
-            _ if !self.asked.scope.is_empty() => Cow::Borrowed(self.asked.scope),
+            _ if !self.scope.is_empty() => Cow::Borrowed(self.scope),
             Some(asserted) => Cow::Borrowed(asserted),
-            None => Cow::Owned(default_scope(self.asked.resource)),
+            None => Cow::Owned(default_scope(self.at.scopes)),
         }
     }
 
@@ -224,42 +261,57 @@ impl<'a> Question<'a> {
     fn ask_of_resource(self, hear: Hear<'_>) -> ControlFlow<Reason> {
         match self.party {
             Party::User(_) => {}
-            Party::Asserted(subject, assertion) => assertion.ask_of_resource(subject, self.asked, hear)?,
-            Party::Accepted(subject, worth) => assertion::ask_of_resource(worth, subject, self.asked, hear)?,
-            Party::Client(own) => hear(self.own(own, None))?,
+            Party::Asserted(subject, assertion, asked) => assertion.ask_of_resource(subject, asked, hear)?,
+            Party::Accepted(subject, worth, asked) => {
+                assertion::ask_of_resource(worth, subject, asked, hear)?;
+            }
+            Party::Client(own, resource) => hear(self.own(own, resource, None))?,
+            Party::Elsewhere(_, target) => {
+                hear(Rule {
+                    place: Place::TargetClients(&target.id),
+                    kind: ReasonKind::Client,
+                    wants: Wants::Nothing,
+                    admits: target.client_ids.contains_key(self.client),
+                })?;
+                self.ask_allow(
+                    &target.allow,
+                    |key| Place::Allow(Entry::Target(&target.id), None, key),
+                    hear,
+                )?;
+            }
         }
-        self.ask_allow(&self.asked.resource.allow, None, hear)
+        self.ask_allow(self.at.allow, |key| Place::Allow(self.at.entry, None, key), hear)
     }
 
     /// Asks what must be met to have this scope of it.
     fn ask_of_scope(self, scope: &Scope, hear: Hear<'_>) -> ControlFlow<Reason> {
-        let resource = self.asked.resource;
-        let declared = resource.scopes.get(scope);
+        let At { entry, scopes, .. } = self.at;
+        let declared = scopes.get(scope);
         hear(Rule {
-            place: Place::Scope(resource, scope),
+            place: Place::Scope(entry, scope),
             kind: ReasonKind::UnknownScope,
             wants: Wants::Nothing,
             admits: declared.is_some(),
         })?;
         match self.party {
-            Party::User(_) => {}
-            Party::Asserted(subject, assertion) => {
-                assertion.ask_of_scope(subject, self.asked, scope, hear)?;
+            Party::User(_) | Party::Elsewhere(..) => {}
+            Party::Asserted(subject, assertion, asked) => {
+                assertion.ask_of_scope(subject, asked, scope, hear)?;
             }
-            Party::Accepted(subject, worth) => {
-                assertion::ask_of_scope(worth, subject, self.asked, scope, hear)?;
+            Party::Accepted(subject, worth, asked) => {
+                assertion::ask_of_scope(worth, subject, asked, scope, hear)?;
             }
-            Party::Client(own) => hear(self.own(own, Some(scope)))?,
+            Party::Client(own, resource) => hear(self.own(own, resource, Some(scope)))?,
         }
-        declared.map_or(ControlFlow::Continue(()), |rule| self.ask_allow(&rule.allow, Some(scope), hear))
+        declared.map_or(ControlFlow::Continue(()), |rule| {
+            self.ask_allow(&rule.allow, |key| Place::Allow(entry, Some(scope), key), hear)
+        })
     }
 
     /// Whether the client's own entry lists the resource, or a scope of it.
-    fn own(self, own: &'a IndexMap<ResourceId, ScopeSet>, scope: Option<&Scope>) -> Rule<'a> {
-        let Asked { client, resource, .. } = self.asked;
-        let listed = own.get(&resource.id);
+    fn own(self, listed: Option<&'a ScopeSet>, resource: &'a ResourceId, scope: Option<&Scope>) -> Rule<'a> {
         Rule {
-            place: Place::Own(client, &resource.id),
+            place: Place::Own(self.client, resource),
             kind: ReasonKind::NotListed,
             wants: listed.map_or(Wants::Nothing, Wants::Scopes),
             admits: listed.is_some_and(|listed| scope.is_none_or(|scope| listed.contains(scope))),
@@ -267,10 +319,13 @@ impl<'a> Question<'a> {
     }
 
     /// Asks the lists of an `allow`. Those that are empty restrict nothing and say nothing; most speak of people alone.
-    fn ask_allow(self, allow: &Allow, scope: Option<&Scope>, hear: Hear<'_>) -> ControlFlow<Reason> {
+    fn ask_allow<'r>(
+        self,
+        allow: &'r Allow,
+        place: impl Fn(&'static str) -> Place<'r>,
+        hear: Hear<'_>,
+    ) -> ControlFlow<Reason> {
         let Allow { organizations, providers, groups, clients } = allow;
-        let Asked { client, resource, .. } = self.asked;
-        let place = |key| Place::Allow(resource, scope, key);
         if let Some(user) = self.party.user() {
             if !organizations.is_empty() {
                 hear(Rule {
@@ -302,7 +357,7 @@ impl<'a> Question<'a> {
                 place: place("clients"),
                 kind: ReasonKind::Client,
                 wants: Wants::Clients(clients),
-                admits: clients.contains(client),
+                admits: clients.contains(self.client),
             })?;
         }
         ControlFlow::Continue(())
@@ -313,6 +368,6 @@ impl<'a> Question<'a> {
 type Hear<'h> = &'h mut dyn FnMut(Rule<'_>) -> ControlFlow<Reason>;
 
 /// What is granted when no scope is asked for (OAuth 2.1 §1.4.1).
-fn default_scope(resource: &Resource) -> ScopeSet {
-    resource.scopes.iter().filter(|(_, rule)| rule.default).map(|(scope, _)| scope.clone()).collect()
+fn default_scope(scopes: &IndexMap<Scope, ScopeRule>) -> ScopeSet {
+    scopes.iter().filter(|(_, rule)| rule.default).map(|(scope, _)| scope.clone()).collect()
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{Finding, Reason, ReasonKind};
 use crate::{
-    config::{claims::ClaimPath, resource::Resource},
-    ids::{ClientId, ProviderId, ResourceId},
+    config::claims::ClaimPath,
+    ids::{ClientId, ProviderId, ResourceId, TargetId},
     oauth::scope::{Scope, ScopeSet},
 };
 
@@ -25,9 +25,11 @@ pub(super) struct Rule<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place<'a> {
     /// `resources.R.scopes.S`
-    Scope(&'a Resource, &'a Scope),
+    Scope(Entry<'a>, &'a Scope),
     /// `resources.R.allow.KEY` or `resources.R.scopes.S.allow.KEY`
-    Allow(&'a Resource, Option<&'a Scope>, &'static str),
+    Allow(Entry<'a>, Option<&'a Scope>, &'static str),
+    /// `idp.targets.T.client_ids`
+    TargetClients(&'a TargetId),
     /// `clients.C.resources.R`
     Own(&'a ClientId, &'a ResourceId),
     /// `providers.P.id_jag`
@@ -40,6 +42,27 @@ pub(super) enum Place<'a> {
     Claim(&'a ProviderId, &'a ResourceId, &'a ClaimPath),
     /// The assertion's own claim `scope`.
     Asserted,
+}
+
+/// An entry with rules.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entry<'a> {
+    /// `resources.R`
+    Resource(&'a ResourceId),
+    /// `idp.targets.T`
+    Target(&'a TargetId),
+    /// `idp.targets.T.resources.R`
+    TargetResource(&'a TargetId, &'a ResourceId),
+}
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resource(id) => write!(f, "resources.{id}"),
+            Self::Target(id) => write!(f, "idp.targets.{id}"),
+            Self::TargetResource(target, id) => write!(f, "idp.targets.{target}.resources.{id}"),
+        }
+    }
 }
 
 /// What a rule asks for: any of these.
@@ -72,11 +95,10 @@ impl Rule<'_> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Scope(resource, scope) => write!(f, "resources.{}.scopes.{scope}", resource.id),
-            Self::Allow(resource, None, key) => write!(f, "resources.{}.allow.{key}", resource.id),
-            Self::Allow(resource, Some(scope), key) => {
-                write!(f, "resources.{}.scopes.{scope}.allow.{key}", resource.id)
-            }
+            Self::Scope(entry, scope) => write!(f, "{entry}.scopes.{scope}"),
+            Self::Allow(entry, None, key) => write!(f, "{entry}.allow.{key}"),
+            Self::Allow(entry, Some(scope), key) => write!(f, "{entry}.scopes.{scope}.allow.{key}"),
+            Self::TargetClients(target) => write!(f, "idp.targets.{target}.client_ids"),
             Self::Own(client, resource) => write!(f, "clients.{client}.resources.{resource}"),
             Self::IdJag(provider) => write!(f, "providers.{provider}.id_jag"),
             Self::Assertions(provider) => write!(f, "providers.{provider}.id_jag.allow"),

@@ -17,6 +17,7 @@ pub mod identities;
 pub mod interactions;
 pub mod key_proofs;
 pub mod logins;
+pub mod pairwise_subjects;
 pub mod refresh_tokens;
 pub mod replays;
 pub mod sessions;

@@ -113,10 +113,11 @@ struct AccessTokenClaims<'a> {
     cnf: Option<Confirmation<'a>>,
 }
 
-/// The key that the token is bound to (RFC 9449 §6.1).
+/// The key that a token is bound to (`cnf`, RFC 9449 §6.1).
 #[derive(Serialize)]
-struct Confirmation<'a> {
-    jkt: &'a Thumbprint,
+pub struct Confirmation<'a> {
+    /// Its thumbprint.
+    pub jkt: &'a Thumbprint,
 }
 
 /// Signs the tokens and writes the response.

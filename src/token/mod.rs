@@ -24,6 +24,7 @@ use crate::{
     audit::{Event, Kind},
     clients::authenticate::{Authenticated, authenticate},
     dpop::Proof,
+    idp,
     jose::Thumbprint,
     oauth::{error::ErrorCode, grant_type::GrantType, params::Params, purpose::Role},
     store::{Tx, replays},
@@ -179,15 +180,24 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
     if !request.client.client().may_use(grant) {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
     }
-    let issuance = match grant {
-        GrantType::AuthorizationCode => grants::authorization_code::exchange(app, request).await?,
-        GrantType::RefreshToken => grants::refresh_token::exchange(app, request).await?,
-        GrantType::ClientCredentials => grants::client_credentials::exchange(app, request).await?,
-        GrantType::TokenExchange => grants::token_exchange::exchange(app, request).await?,
-        GrantType::JwtBearer => grants::jwt_bearer::exchange(app, request).await?,
+    let issuance = match (grant, request.role) {
+        (GrantType::AuthorizationCode, _) => grants::authorization_code::exchange(app, request).await?,
+        (GrantType::RefreshToken, _) => grants::refresh_token::exchange(app, request).await?,
+        (GrantType::ClientCredentials, _) => grants::client_credentials::exchange(app, request).await?,
+        (GrantType::JwtBearer, _) => grants::jwt_bearer::exchange(app, request).await?,
+        (GrantType::TokenExchange, Role::AuthorizationServer) => {
+            grants::token_exchange::exchange(app, request).await?
+        }
+        (GrantType::TokenExchange, Role::IdentityProvider) => {
+            return Ok(not_stored(Json(idp::exchange(app, request).await?)));
+        }
     };
-    let body = issue::respond(app, issuance)?;
-    let mut response = Json(body).into_response();
+    Ok(not_stored(Json(issue::respond(app, issuance)?)))
+}
+
+/// An answer that no cache may keep (OAuth 2.1 §3.2.3).
+fn not_stored(body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }

@@ -29,6 +29,8 @@ pub struct Standing {
     pub email_verified: bool,
     /// Her name.
     pub name: Option<String>,
+    /// What her provider calls her.
+    pub upstream_subject: String,
 }
 
 /// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she is
@@ -95,8 +97,14 @@ async fn look_up(
     }
     let subject =
         Subject { provider: account.provider, organization: account.organization, groups: account.groups.0 };
-    let (email, email_verified, name) = (account.email, account.email_verified, account.name);
-    Ok((Standing { subject, email, email_verified, name }, about))
+    let standing = Standing {
+        subject,
+        email: account.email,
+        email_verified: account.email_verified,
+        name: account.name,
+        upstream_subject: account.subject,
+    };
+    Ok((standing, about))
 }
 
 /// What a decision leaves of the scopes that were asked about. Of no scope the policy grants the resource's defaults,

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     audit::About,
@@ -206,6 +206,7 @@ pub struct ApiError {
     challenge: Option<&'static str>,
     reason: Cow<'static, str>,
     about: Option<Box<About>>,
+    members: Vec<(&'static str, Value)>,
 }
 
 impl ApiError {
@@ -230,6 +231,14 @@ impl ApiError {
         error
     }
 
+    /// A rule of the operator's keeps a token back: at a token endpoint that is a bad request like any other
+    /// (RFC 6749 §5.2).
+    pub fn access_denied(description: &'static str) -> Self {
+        let mut error = Self::new(ErrorCode::AccessDenied, description);
+        error.status = StatusCode::BAD_REQUEST;
+        error
+    }
+
     /// Our own infrastructure failed; trying again may succeed.
     pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "try again in a moment");
@@ -239,6 +248,7 @@ impl ApiError {
             challenge: None,
             reason: reason.into(),
             about: None,
+            members: Vec::new(),
         }
     }
 
@@ -256,7 +266,14 @@ impl ApiError {
     pub fn too_many_requests() -> Self {
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many requests: slow down");
         let reason = Cow::Borrowed("rate limit");
-        Self { status: StatusCode::TOO_MANY_REQUESTS, error, challenge: None, reason, about: None }
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            error,
+            challenge: None,
+            reason,
+            about: None,
+            members: Vec::new(),
+        }
     }
 
     /// Adds what really happened, for the log and the record.
@@ -270,6 +287,13 @@ impl ApiError {
     #[must_use]
     pub fn with_about(mut self, about: About) -> Self {
         self.about = Some(Box::new(about));
+        self
+    }
+
+    /// Adds a member to the answer, such as what to ask of a person (RFC 9470 §3).
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
         self
     }
 
@@ -303,7 +327,7 @@ impl From<OAuthError> for ApiError {
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self { status, error, challenge: None, reason: Cow::Borrowed(""), about: None }
+        Self { status, error, challenge: None, reason: Cow::Borrowed(""), about: None, members: Vec::new() }
     }
 }
 
@@ -320,7 +344,11 @@ impl IntoResponse for ApiError {
         } else {
             tracing::info!(error = self.error.code.as_str(), reason = self.reason(), "refused");
         }
-        let body = json!({ "error": self.error.code.as_str(), "error_description": self.error.description });
+        let mut body =
+            json!({ "error": self.error.code.as_str(), "error_description": self.error.description });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(self.members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

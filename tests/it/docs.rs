@@ -145,6 +145,7 @@ fn environment() -> Environment {
         ("AGENT_SECRET", secret),
         ("REPORT_SECRET", secret),
         ("REGISTRATION_TOKEN", secret),
+        ("DESK_SECRET", secret),
     ])
     .with_file("entra-key.pem", pem.clone())
     .with_file("okta-key.pem", pem)
@@ -299,9 +300,9 @@ fn every_link_within_the_documentation_leads_somewhere() {
 fn pattern(path: &str) -> String {
     let mut steps: Vec<&str> = Vec::new();
     for step in path.split('.') {
-        let free =
-            matches!(steps.last(), Some(&("providers" | "resources" | "clients" | "scopes" | "exchange")))
-                && steps.len() < 4;
+        let named = ["providers", "resources", "clients", "scopes", "exchange", "targets", "client_ids"];
+        let depth = if steps.first() == Some(&"idp") { 8 } else { 4 };
+        let free = steps.last().is_some_and(|last| named.contains(last)) && steps.len() < depth;
         let elsewhere = steps.contains(&"allow") || steps.contains(&"account");
         let assertions = steps.ends_with(&["id_jag", "allow"]);
         steps.push(if assertions || (free && !elsewhere) { "NAME" } else { step });

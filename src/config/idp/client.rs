@@ -38,7 +38,7 @@ pub struct SignInClient {
     pub proof: ClientProof,
     /// Where codes may be sent; never empty.
     pub redirect_uris: Vec<RedirectUri>,
-    /// What it may ask the token endpoint for.
+    /// What it may ask the token endpoint for, beside grants for others.
     pub grant_types: Vec<GrantType>,
     /// What it may learn about a person; `openid` is always in it.
     pub scopes: ScopeSet,
@@ -50,6 +50,9 @@ pub struct SignInClient {
 const SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
 /// Those that a client may have unless its entry says otherwise. Groups tell much of a company.
 const USUAL_SCOPES: &str = "openid profile email";
+
+/// What `grant_types` may name; which client may ask for grants for others is said by the targets.
+const NAMED_GRANTS: [GrantType; 2] = [GrantType::AuthorizationCode, GrantType::RefreshToken];
 
 /// What a client may learn where nothing else is said.
 pub(super) fn usual_scopes() -> ScopeSet {
@@ -76,8 +79,7 @@ impl SignInClient {
         if section.count("redirect_uris") == 0 {
             section.problem("redirect_uris", "is missing: where codes are sent");
         }
-        let grant_types =
-            section.list("grant_types", grant_type).unwrap_or_else(|| GrantType::AT_IDP.to_vec());
+        let grant_types = section.list("grant_types", grant_type).unwrap_or_else(|| NAMED_GRANTS.to_vec());
         if section.has("grant_types") && !grant_types.contains(&GrantType::AuthorizationCode) {
             section.problem("grant_types", "lacks authorization_code, without which nobody is signed in");
         }
@@ -100,8 +102,8 @@ fn client_id(written: String) -> Result<ClientId, Wrong> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it takes the text over, as TryFrom<String> does")]
 fn grant_type(written: String) -> Result<GrantType, Wrong> {
-    let there = GrantType::AT_IDP.map(GrantType::as_str);
-    let served = GrantType::parse(&written).filter(|grant| GrantType::AT_IDP.contains(grant));
+    let there = NAMED_GRANTS.map(GrantType::as_str);
+    let served = NAMED_GRANTS.into_iter().find(|grant| grant.as_str() == written);
     served.ok_or_else(|| Wrong::unknown("no grant_type has this name here", &written, &there))
 }
 

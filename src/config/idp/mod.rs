@@ -1,13 +1,18 @@
-//! `idp:` Chancery in its other role: an identity provider at `{server.issuer}/idp`, with clients of its own.
+//! `idp:` Chancery in its other role: an identity provider at `{server.issuer}/idp`, with clients of its own, and grants
+//! for the authorization servers of others.
 
 mod client;
+mod target;
 
 use indexmap::IndexMap;
 
-pub use self::client::{IdpClient, SignInClient};
-use super::{reader::Section, server::Server};
+pub use self::{
+    client::{IdpClient, SignInClient},
+    target::{SubjectForm, Target, TargetResource},
+};
+use super::{Names, reader::Section, server::Server};
 use crate::{
-    ids::ClientId,
+    ids::{ClientId, TargetId},
     oauth::{resource::ResourceUri, scope::ScopeSet},
 };
 
@@ -18,6 +23,8 @@ pub struct Idp {
     pub uri: ResourceUri,
     /// The clients that sign people in here; never empty.
     pub clients: IndexMap<ClientId, IdpClient>,
+    /// The authorization servers of others for which they may ask for grants.
+    pub targets: IndexMap<TargetId, Target>,
 }
 
 impl Idp {
@@ -30,7 +37,12 @@ impl Idp {
         }
     }
 
-    pub(super) fn read(root: &Section<'_>, server: Option<&Server>, loopback: bool) -> Option<Self> {
+    pub(super) fn read(
+        root: &Section<'_>,
+        names: &Names<'_>,
+        server: Option<&Server>,
+        loopback: bool,
+    ) -> Option<Self> {
         let present = root.has("idp");
         root.section("idp", |section| {
             if !present {
@@ -40,9 +52,12 @@ impl Idp {
             if section.count("clients") == 0 {
                 section.problem("clients", "is missing: the applications that sign people in here");
             }
+            // Whom rules name here are the clients of this role.
+            let names = Names { clients: section.names("clients"), ..names.clone() };
+            let targets = Target::read_all(section, &names, server, loopback);
             let uri = ResourceUri::try_from(server?.idp_issuer.as_str().to_owned());
             let uri = uri.map_err(|wrong| root.problem("server", wrong)).ok()?;
-            Some(Self { uri, clients })
+            Some(Self { uri, clients, targets })
         })
     }
 }

@@ -8,8 +8,10 @@ use crate::config::{preset::Presets, reader::Reading, yaml::Kind};
 const REFERENCE: &str = include_str!("../../../docs/configuration.md");
 const GUIDES: &str = include_str!("../../../docs/providers.md");
 
-/// The same keys as in the resource's own `allow`.
-const SCOPE_ALLOW: &str = ".scopes.NAME.allow.";
+/// The same keys as in a resource's own `allow`.
+fn is_explained_there(path: &str) -> bool {
+    path.contains(".scopes.NAME.allow.") || (path.starts_with("idp.targets.") && path.contains(".allow."))
+}
 
 /// Every key that reading the example asks for.
 fn asked() -> Vec<String> {
@@ -31,7 +33,16 @@ fn pattern(path: &str) -> String {
         };
         let step = rest[..end].split('[').next().unwrap();
         let free = steps.last().is_some_and(|last| {
-            matches!(last.as_str(), "providers" | "resources" | "clients" | "scopes" | "authorize_params")
+            matches!(
+                last.as_str(),
+                "providers"
+                    | "resources"
+                    | "clients"
+                    | "scopes"
+                    | "authorize_params"
+                    | "targets"
+                    | "client_ids"
+            ) && !(last == "clients" && steps.contains(&"allow".to_owned()))
                 || (last == "claims"
                     && ["require", "id_jag"].iter().any(|above| steps.contains(&(*above).to_owned())))
                 || (last == "allow" && steps.contains(&"id_jag".to_owned()))
@@ -67,7 +78,7 @@ fn the_example_holds_every_key() {
     let mut found = BTreeSet::new();
     collect(&yaml::parse(EXAMPLE.as_bytes()).unwrap(), "", &mut found);
     let asked: BTreeSet<_> =
-        asked().iter().map(|path| pattern(path)).filter(|path| !path.contains(SCOPE_ALLOW)).collect();
+        asked().iter().map(|path| pattern(path)).filter(|path| !is_explained_there(path)).collect();
     assert!(asked.len() > 80, "{asked:?}");
     let missing: Vec<_> = asked.difference(&found).collect();
     assert!(missing.is_empty(), "not in config.example.yaml: {missing:?}");
@@ -99,7 +110,7 @@ fn the_reference_has_every_key_and_no_other() {
     let read: BTreeSet<_> = asked()
         .iter()
         .map(|path| pattern(path))
-        .filter(|path| !parameters.contains(path) && !path.contains(SCOPE_ALLOW))
+        .filter(|path| !parameters.contains(path) && !is_explained_there(path))
         .collect();
     assert_eq!(documented, read);
 }

@@ -123,7 +123,7 @@ proptest! {
             let (barred, granted) = concluded(&trace);
             prop_assert_eq!(barred, decision.barred.is_some());
             prop_assert_eq!(&granted.into_iter().collect::<ScopeSet>(), &decision.granted);
-            let bound = if asked.scope.is_empty() { default_scope(&resource).union(&asserted.clone().unwrap_or_default()) } else { asked.scope.clone() };
+            let bound = if asked.scope.is_empty() { default_scope(&resource.scopes).union(&asserted.clone().unwrap_or_default()) } else { asked.scope.clone() };
             prop_assert!(decision.granted.is_subset(&bound));
             prop_assert!(decision.granted.iter().all(|scope| resource.scopes.contains_key(scope)));
         }

@@ -175,6 +175,7 @@ async fn issue<'a>(
         email: identity.email,
         email_verified: identity.email_verified,
         name: identity.name,
+        upstream_subject: identity.subject,
     };
     Ok(Issuance {
         client,

@@ -32,13 +32,15 @@ use crate::{
     web::error::ApiError,
 };
 
-/// A refresh whose every part is checked and that has changed nothing yet.
-struct Verified<'a> {
+/// A refresh token that belongs to whoever presents it, with all that it stands on. Whether it was used before is not
+/// asked yet.
+pub struct Verified<'a> {
     presented: RefreshToken,
     stored: StoredRefreshToken,
-    grant: Grant,
-    audience: Audience<'a>,
-    asked: ScopeSet,
+    /// What it stands on.
+    pub grant: Grant,
+    /// Who accepts what is issued for it.
+    pub audience: Audience<'a>,
 }
 
 /// Exchanges a refresh token for its successor and a new access token.
@@ -51,16 +53,12 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
 }
 
 async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option<Issuance<'a>>, ApiError> {
-    let verified = verify(app, request).await?;
+    let verified = verify(app, request, request.params.require("refresh_token")?).await?;
+    check_resource(request, verified.audience)?;
+    let asked = asked_scope(request, &verified.grant, verified.audience)?;
+    let retried = retried(app, request, &verified).await?;
+    let Verified { presented, stored, grant, audience } = verified;
     let now = app.clock.now();
-    let retried = match &verified.stored.used_at {
-        None => None,
-        Some(used_at) => match retry_of(app, &verified, *used_at, now).await? {
-            Some(successor) => Some(successor),
-            None => return Err(reused(app, request, &verified, now).await),
-        },
-    };
-    let Verified { presented, stored, grant, audience, asked } = verified;
     let user = (&grant.user_id, &grant.identity_id);
     let (standing, scope) = standing::confirm(app, user, &grant.client_id, audience, &asked).await?;
 
@@ -115,8 +113,9 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     }))
 }
 
-async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>, ApiError> {
-    let sent = request.params.require("refresh_token")?;
+/// Checks everything that can be checked without changing anything: the token exists, is this client's, at this issuer,
+/// with this key, and in force.
+pub async fn verify<'a>(app: &'a App, request: &TokenRequest, sent: &str) -> Result<Verified<'a>, ApiError> {
     let presented = RefreshToken::parse(sent).ok_or_else(|| dead("not a refresh token of ours"))?;
     let stored =
         refresh_tokens::find(&app.db, &presented.hash()).await?.ok_or_else(|| dead("no such token"))?;
@@ -147,9 +146,22 @@ async fn verify<'a>(app: &'a App, request: &TokenRequest) -> Result<Verified<'a>
         .audience(&grant.purpose)
         .filter(|audience| audience.uri().as_str() == grant.audience)
         .ok_or_else(|| dead("what the token is for is no longer configured"))?;
-    check_resource(request, audience)?;
-    let asked = asked_scope(request, &grant, audience)?;
-    Ok(Verified { presented, stored, grant, audience, asked })
+    Ok(Verified { presented, stored, grant, audience })
+}
+
+/// What a token that was used before is answered with: its successor, where that was only asked for a second time. Any
+/// other use of it is theft, and ends the family. `None`: it was not used.
+pub async fn retried(
+    app: &App,
+    request: &TokenRequest,
+    verified: &Verified<'_>,
+) -> Result<Option<RefreshToken>, ApiError> {
+    let Some(used_at) = verified.stored.used_at else { return Ok(None) };
+    let now = app.clock.now();
+    match retry_of(app, verified, used_at, now).await? {
+        Some(successor) => Ok(Some(successor)),
+        None => Err(reused(app, request, verified, now).await),
+    }
 }
 
 /// The scopes for this token: those asked for, at most the grant's; the grant's where none are asked for.

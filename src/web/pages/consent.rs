@@ -49,8 +49,11 @@ pub enum Asks {
         /// The host of its URI.
         host: Host,
     },
-    /// To know who the person is.
-    SignIn,
+    /// To know who the person is, and to ask in her name for access at these services of others.
+    SignIn {
+        /// What they are called.
+        acts_at: Vec<Name>,
+    },
 }
 
 /// The client, and how far its name can be believed.

@@ -193,10 +193,9 @@ async fn userinfo_takes_its_own_access_tokens_alone() {
 /// An upstream that tells how strongly a person proved herself.
 async fn strong() -> (Upstream, Server) {
     let upstream = Upstream::start().await;
-    let entry = upstream.entry("acme", "client_auth: none, sign_in: { anyone: true }");
+    let entry = upstream.entry("acme", "client_auth: none, organization: acme, sign_in: { anyone: true }");
     let (_, rest) = PLAIN.split_once("resources:\n").unwrap();
     let sections = format!("providers:\n{entry}resources:\n{rest}{}", super::section());
-    let sections = sections.replace("    allow: { organizations: [acme] }\n", "");
     let server = setup(On::Sqlite).sections(&sections).start().await.unwrap();
     (upstream, server)
 }
