@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::IssuerRule;
+use super::{IssuerRule, Tenants, id_jag::IdJag};
 use crate::{
     config::{Names, form::name_of, reader::Section},
     ids::ProviderId,
@@ -17,11 +17,19 @@ pub struct IdentityRules {
 }
 
 impl IdentityRules {
-    pub(super) fn read(provider: &Section<'_>, names: &Names<'_>, issuer: Option<&IssuerRule>) -> Self {
+    pub(super) fn read(
+        provider: &Section<'_>,
+        names: &Names<'_>,
+        (issuer, id_jag): (Option<&IssuerRule>, Option<&IdJag>),
+    ) -> Self {
+        let asserts_for_several = id_jag.is_some_and(|id_jag| {
+            id_jag.issuers.iter().any(|issuer| issuer.tenants.as_ref().is_some_and(Tenants::are_several))
+        });
+        let has_tenants = asserts_for_several || matches!(issuer, Some(IssuerRule::Template { .. }));
         provider.section("identity", |section| {
             let known = name_of(&names.providers, "no provider has this name");
             let linked = section.restriction("link_verified_email", known);
-            if !linked.is_empty() && matches!(issuer, Some(IssuerRule::Template { .. })) {
+            if !linked.is_empty() && has_tenants {
                 section.problem("link_verified_email", SEVERAL_TENANTS);
             }
             Self { link_verified_email: linked.into_iter().collect() }

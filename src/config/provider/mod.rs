@@ -130,6 +130,11 @@ impl Tenants {
         (!ids.is_empty()).then_some(Self(ids))
     }
 
+    /// Whether there is more than one.
+    pub fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// Whether `id` is let in.
     pub fn contains(&self, id: &str) -> bool {
         self.0.contains(id)

@@ -148,10 +148,10 @@ impl Provider {
         let contact = section.optional("contact", text);
         let organization = section.optional("organization", text);
         let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims);
-        let identity = IdentityRules::read(section, names, issuer.as_ref());
         let around = Around { sign_in: issuer.as_ref(), ours, loopback };
         let id_jag = IdJag::read(section, names, &behaviour, around);
         let workload = Workload::read(section, names, &behaviour, around);
+        let identity = IdentityRules::read(section, names, (issuer.as_ref(), id_jag.as_ref()));
         let sign_in = sign_in?;
         Some(Self {
             id,

@@ -56,17 +56,12 @@ impl IdJagIssuer {
     fn read(entry: &Section<'_>, around: Around<'_>, claims: &ClaimPaths) -> Option<Self> {
         let trusted = TrustedIssuer::read(entry, around);
         let same_subjects = entry.flag("same_subjects").unwrap_or(false);
-        let subject = entry.list("subject", ClaimPath::try_from);
+        let written = entry.list("subject", ClaimPath::try_from);
         let tenants = Tenants::new(entry.restriction("tenants", text));
-        if subject.is_some() && entry.count("subject") == 0 {
+        if written.is_some() && entry.count("subject") == 0 {
             entry.problem("subject", "is empty, so nobody could be told from anybody else");
         }
-        let several = tenants.as_ref().is_some_and(|tenants| tenants.iter().count() > 1);
-        if several
-            && subject.as_ref().is_some_and(|paths| !paths.iter().any(|path| path.as_str() == "tenant"))
-        {
-            entry.problem("subject", "lacks tenant, so people of two tenants could be taken for one");
-        }
+        let several = tenants.as_ref().is_some_and(Tenants::are_several);
         if same_subjects && several {
             entry.problem("same_subjects", "cannot be with several tenants: each names people by itself");
         }
@@ -74,13 +69,20 @@ impl IdJagIssuer {
         if matches!(sign_in, Some(IssuerRule::Template { .. })) {
             entry.problem("same_subjects", "cannot be: people sign in by an issuer for each tenant");
         }
-        let own = TrustedIssuer::of_sign_in(around);
         let trusted = trusted?;
-        let subject = subject.unwrap_or_else(|| match &tenants {
+        let is_own = around.sign_in.is_some_and(|rule| rule.admits(&trusted.issuer));
+        // Two ways to name the people of one issuer could name two of them alike.
+        if is_own && written.as_ref().is_some_and(|written| *written != claims.subject) {
+            entry.problem("subject", "is not claims.subject, by which people who sign in here are known");
+        }
+        let subject = written.unwrap_or_else(|| match &tenants {
+            _ if is_own => claims.subject.clone(),
             Some(_) if !same_subjects => ["tenant", "sub"].map(ClaimPath::known).into(),
-            None if own.is_some_and(|own| own.issuer == trusted.issuer) => claims.subject.clone(),
             _ => vec![ClaimPath::known("sub")],
         });
+        if several && !same_subjects && !subject.iter().any(|path| path.as_str() == "tenant") {
+            entry.problem("subject", "lacks tenant, so people of two tenants could be taken for one");
+        }
         let known_as = match sign_in {
             Some(IssuerRule::Exact(sign_in)) => sign_in.clone(),
             _ => trusted.issuer.clone(),

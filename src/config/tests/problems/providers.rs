@@ -203,6 +203,8 @@ resources:
 #[case("issuers: [{ issuer: https://a.example, tenants: [] }]", &["issuers[0].tenants: an empty list could mean nobody or everybody; name somebody or remove the key"])]
 #[case("issuers: [{ issuer: https://a.example, tenants: [a, b], subject: [sub] }]", &["issuers[0].subject: lacks tenant, so people of two tenants could be taken for one"])]
 #[case("issuers: [{ issuer: https://a.example, tenants: [a, b], same_subjects: true }]", &["issuers[0].same_subjects: cannot be with several tenants: each names people by itself"])]
+#[case("issuers: [{ issuer: https://accounts.google.com, subject: [email] }]", &["issuers[0].subject: is not claims.subject, by which people who sign in here are known"])]
+#[case("issuers: [{ issuer: https://accounts.google.com, tenants: [a, b] }]", &["issuers[0].subject: lacks tenant, so people of two tenants could be taken for one"])]
 #[case("algorithms: [HS256]", &["algorithms[0]: is not accepted: it must be signed with a key that only the upstream has"])]
 #[case("algorithms: []", &["algorithms: is empty, so no token could be accepted"])]
 #[case("replay: never", &["replay: unknown value; known are single_use, same_client"])]
@@ -285,6 +287,7 @@ fn tenants_have_no_issuer_in_common() {
 #[case("issuers: [{ issuer: https://a.example }]", "https://a.example", &["sub"])]
 #[case("issuers: [{ issuer: https://a.example, same_subjects: true, subject: [uid] }]", "https://accounts.google.com", &["uid"])]
 #[case("issuers: [{ issuer: https://a.example, tenants: [t] }]", "https://a.example", &["tenant", "sub"])]
+#[case("issuers: [{ issuer: https://accounts.google.com, tenants: [t] }]", "https://accounts.google.com", &["sub"])]
 #[case("issuers: [{ issuer: https://a.example, tenants: [t], same_subjects: true }]", "https://accounts.google.com", &["sub"])]
 fn naming(#[case] keys: &str, #[case] known_as: &str, #[case] subject: &[&str]) {
     let text = with_id_jag(&format!("allow: {{ tickets: {{ clients: [agent], scopes: [read] }} }}, {keys}"));
@@ -345,6 +348,23 @@ clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }} }}
 resources:
   tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
     )
+}
+
+/// The same where assertions have tenants.
+#[test]
+fn tenants_of_assertions_speak_for_no_addresses() {
+    let allow = "allow: { tickets: { clients: [agent], scopes: [read] } }";
+    let text = |tenants: &str| {
+        let issuers = format!("issuers: [{{ issuer: https://a.example, tenants: [{tenants}] }}]");
+        with_id_jag(&format!("{allow}, {issuers}"))
+            .replace("id_jag:", "identity: { link_verified_email: [corp] }, id_jag:")
+    };
+    parse(&text("a"), &Environment::of([])).unwrap_or_else(|problems| panic!("{problems}"));
+    let found = problems(&text("a, b"), &Environment::of([]));
+    assert!(
+        found.contains("identity.link_verified_email: cannot be: each of this provider's tenants"),
+        "{found}"
+    );
 }
 
 /// Two providers that trust one another's word for an address, and their tenants.

@@ -1,5 +1,7 @@
 //! Who is the same person, and whom nobody can become.
 
+mod assertions;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
