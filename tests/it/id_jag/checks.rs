@@ -143,16 +143,16 @@ async fn the_longest_life_is_the_operators_to_say() {
 
 /// Letter for letter: nothing else that the provider signs passes for an assertion, nor it for anything else.
 #[rstest]
-#[case("JWT")]
-#[case("at+jwt")]
-#[case("OAUTH-ID-JAG+JWT")]
-#[case("application/oauth-id-jag+jwt")]
-#[case("oauth-id-jag+jwt ")]
+#[case::a_workloads("JWT", "assertion_issuer")]
+#[case("at+jwt", "assertion_type")]
+#[case("OAUTH-ID-JAG+JWT", "assertion_type")]
+#[case("application/oauth-id-jag+jwt", "assertion_type")]
+#[case("oauth-id-jag+jwt ", "assertion_type")]
 #[tokio::test]
-async fn another_type_of_token(#[case] typ: &'static str) {
+async fn another_type_of_token(#[case] typ: &'static str, #[case] reason: &str) {
     let agent = Agent::start(On::Sqlite).await.unwrap();
     let token = agent.upstream.signer.sign(typ, &agent.claims()).unwrap();
-    is_refused(&agent, &agent.present(&token, &[]).await, "assertion_type").await;
+    is_refused(&agent, &agent.present(&token, &[]).await, reason).await;
 }
 
 /// Signed by whom, in the name of whom.
