@@ -3,6 +3,7 @@
 #[path = "../../it/support/browser.rs"]
 #[expect(dead_code, reason = "shared with the stories, which need more of it")]
 mod browser;
+mod logout;
 mod person;
 mod realm;
 mod sign_in;

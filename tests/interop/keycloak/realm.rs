@@ -59,6 +59,18 @@ impl Realm {
     pub(super) async fn administer(&self, method: Method, path: &str, body: &Value) -> Value {
         administer(method, &format!("/{}{path}", self.name), body).await
     }
+
+    /// The id of a user.
+    pub(super) async fn user(&self, login: &str) -> String {
+        let path = format!("/users?exact=true&username={login}");
+        let found = self.administer(Method::GET, &path, &json!(null)).await;
+        found[0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// An address of the realm's own.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}/realms/{}{path}", address(), self.name)
+    }
 }
 
 /// Keycloak's address.

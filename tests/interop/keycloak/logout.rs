@@ -1,0 +1,55 @@
+//! A session that is over at Keycloak is over here, with the refresh tokens that were born in it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    person::{ADA, Person},
+    realm::Realm,
+};
+use crate::house::Plan;
+
+async fn connects(person: &Person<'_>) -> Value {
+    let consent = person.sign_in(&person.open(&[]).await, ADA).await;
+    person.allow(&consent).await
+}
+
+/// Her refresh token is refused, and her browser is sent to Keycloak, which asks her again.
+async fn is_out(person: &Person<'_>, tokens: &Value) {
+    assert_eq!(person.refresh(tokens).await.unwrap_err()["error"], "invalid_grant");
+    let page = person.open(&[]).await;
+    assert!(page.find_form("/realms/").is_some(), "{}: {}", page.url, page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_ends_one_session_or_all() {
+    let (house, realm) = Realm::house(Plan::default(), None).await;
+    let [laptop, phone, desk] = [(); 3].map(|()| Person::at(&house));
+    let on_laptop = connects(&laptop).await;
+    let ada = realm.user(ADA.0).await;
+    let sessions = format!("/users/{ada}/sessions");
+    let begun = realm.administer(Method::GET, &sessions, &json!(null)).await;
+    let on_phone = connects(&phone).await;
+    let on_desk = connects(&desk).await;
+
+    let first = begun[0]["id"].as_str().unwrap();
+    realm.administer(Method::DELETE, &format!("/sessions/{first}"), &json!(null)).await;
+    is_out(&laptop, &on_laptop).await;
+    let on_phone = phone.refresh(&on_phone).await.expect("her other sessions live on");
+    let on_desk = desk.refresh(&on_desk).await.expect("her other sessions live on");
+
+    realm.administer(Method::POST, &format!("/users/{ada}/logout"), &json!(null)).await;
+    is_out(&phone, &on_phone).await;
+    is_out(&desk, &on_desk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_leaves_keycloak_leaves_us() {
+    let (house, realm) = Realm::house(Plan::default(), None).await;
+    let ada = Person::at(&house);
+    let tokens = connects(&ada).await;
+    let page = ada.browser.open(&realm.url("/protocol/openid-connect/logout")).await;
+    let page = ada.browser.submit(&page.form("/realms/")).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    is_out(&ada, &tokens).await;
+}
