@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) resources: Vec<String>,
     /// Whether the upstream issues identity assertions for the agent, and the broker takes them for reading.
     pub(crate) managed: bool,
+    /// Further clients.
+    pub(crate) clients: Value,
     /// A second provider in the configuration, so that there is something to choose.
     pub(crate) chooser: bool,
     /// Where the broker keeps its data.
@@ -74,6 +76,7 @@ impl Default for Plan {
             sample: json!({}),
             resources: Vec::new(),
             managed: false,
+            clients: json!({}),
             chooser: false,
             database: "sqlite://chancery.db".into(),
             trust: None,
@@ -238,6 +241,7 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
             "exchange": { "server-0": { "notes:read": ["notes:read"] } },
         });
     }
+    merge(&mut clients, &plan.clients);
     json!({
         "server": {
             "issuer": issuer,

@@ -1,22 +1,15 @@
 //! Tokens that are bound to a key (DPoP, RFC 9449), by clients and a resource server that we did not write.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    client,
+    claims, client,
     house::{
         House, PROGRAM, PROGRAM_SECRET, Plan, http,
         peer::{play, python},
     },
     options, step,
 };
-
-/// The claims of a token, as any reader can see them.
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_binds_its_tokens_and_its_server_wants_the_proof() {

@@ -14,10 +14,13 @@ mod house;
 
 mod bound;
 mod dev;
+mod key;
 mod keycloak;
 mod managed;
+mod program;
 mod upstream;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -45,6 +48,12 @@ fn options(server: &str, registration: &Value) -> Value {
 
 fn step<'a>(steps: &'a [Value], name: &str) -> &'a Value {
     steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("no step {name}: {steps:?}"))
+}
+
+/// The claims of a token, as any reader can see them.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 #[rstest]

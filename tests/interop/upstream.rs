@@ -2,14 +2,14 @@
 
 use std::{process::Stdio, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery::jose::{Signer, signer::SigningAlgorithm};
+use jsonwebtoken::Algorithm;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{
     client,
     house::{DECLARED, House, LOGIN, Plan, http, peer::python},
+    key::Key,
     options,
 };
 
@@ -32,21 +32,18 @@ async fn an_upstream_knows_us(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_knows_us_by_our_key() {
-    let pkcs8 = SigningAlgorithm::Es256.generate().unwrap();
-    let public = Signer::from_pkcs8(SigningAlgorithm::Es256, &pkcs8).unwrap().public_jwk();
-    let pem =
-        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(&pkcs8));
+    let key = Key::of(Algorithm::ES256);
     let plan = Plan {
         upstream_client: json!({
             "client_secret": null,
             "token_endpoint_auth_method": "private_key_jwt",
             "token_endpoint_auth_signing_alg": "ES256",
-            "jwks": { "keys": [public] },
+            "jwks": key.set(),
         }),
         provider: json!({
             "client_secret": null,
-            "private_key": pem,
-            "private_key_id": public["kid"],
+            "private_key": key.pem,
+            "private_key_id": key.jwk["kid"],
             "private_key_alg": "ES256",
         }),
         ..Plan::default()

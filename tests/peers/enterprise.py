@@ -11,27 +11,9 @@ import httpx2
 from mcp import Client
 from mcp.client.auth.extensions.identity_assertion import IdentityAssertionOAuthProvider
 from mcp.client.streamable_http import streamable_http_client
+from storage import Storage
 
 agent = json.loads(os.environ["AGENT"])
-
-
-class Storage:
-    """What a host application remembers; a TokenStorage."""
-
-    tokens = None
-    client = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.client
-
-    async def set_client_info(self, client):
-        self.client = client
 
 
 async def fetch_id_jag(audience, resource):

@@ -13,29 +13,11 @@ from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata
+from storage import Storage
 
 options = json.loads(os.environ["CLIENT"])
 registration = options.get("registration") or {}
 redirect_uri = options.get("redirect_uri", "http://127.0.0.1:33418/callback")
-
-
-class Storage:
-    """What a host application remembers; a TokenStorage."""
-
-    tokens = None
-    client = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.client
-
-    async def set_client_info(self, client):
-        self.client = client
 
 
 class Browser:

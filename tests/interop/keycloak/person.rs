@@ -93,8 +93,5 @@ impl<'a> Person<'a> {
 
 /// The claims of an access token.
 pub(super) fn claims(tokens: &Value) -> Value {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    let token = tokens["access_token"].as_str().unwrap();
-    let claims = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+    crate::claims(tokens["access_token"].as_str().unwrap())
 }
