@@ -35,6 +35,8 @@ pub(crate) const PROGRAM_SECRET: &str = "what-the-nightly-report-proves-itself-w
 pub(crate) const AGENT: &str = "managed-agent";
 pub(crate) const AGENT_SECRET: &str = "what the agent proves itself with: 100%";
 pub(crate) const AGENT_AT_UPSTREAM: &str = "agent-at-acme";
+/// Another at the upstream, which has no secret there, and is the same one at the broker.
+pub(crate) const PUBLIC_AGENT_AT_UPSTREAM: &str = "agent-at-acme-without-a-secret";
 pub(crate) const AGENT_REDIRECT_URI: &str = "https://agent.test/callback";
 /// Our `client_id` at the upstream provider.
 const AT_UPSTREAM: &str = "chancery";
@@ -59,6 +61,10 @@ pub(crate) struct Plan {
     pub(crate) managed: bool,
     /// Further clients.
     pub(crate) clients: Value,
+    /// The section `idp`.
+    pub(crate) idp: Value,
+    /// Where the broker listens; at a free port otherwise.
+    pub(crate) port: Option<u16>,
     /// A second provider in the configuration, so that there is something to choose.
     pub(crate) chooser: bool,
     /// Where the broker keeps its data.
@@ -77,6 +83,8 @@ impl Default for Plan {
             resources: Vec::new(),
             managed: false,
             clients: json!({}),
+            idp: Value::Null,
+            port: None,
             chooser: false,
             database: "sqlite://chancery.db".into(),
             trust: None,
@@ -98,7 +106,7 @@ pub(crate) struct House {
 impl House {
     /// Starts everything, and returns when the broker says that it is ready.
     pub(crate) async fn build(plan: Plan) -> Self {
-        let port = free_port();
+        let port = plan.port.unwrap_or_else(free_port);
         let issuer = format!("http://127.0.0.1:{port}");
         let stop = CancellationToken::new();
         let sample =
@@ -167,14 +175,17 @@ fn upstream(issuer: &str, sample: &str, plan: &Plan) -> Peer {
         "redirect_uris": [format!("{issuer}/login/acme/callback")],
     });
     merge(&mut client, &plan.upstream_client);
-    let agent = json!({
-        "client_id": AGENT_AT_UPSTREAM,
-        "client_secret": AGENT_SECRET,
-        "token_endpoint_auth_method": "client_secret_post",
-        "redirect_uris": [AGENT_REDIRECT_URI],
-        "grant_types": ["authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"],
-    });
-    let there = json!({ "client_id": AGENT, "resources": [sample], "scope": "notes:read notes:write" });
+    let agent = |id: &str, method: &str| {
+        json!({
+            "client_id": id,
+            "client_secret": AGENT_SECRET,
+            "token_endpoint_auth_method": method,
+            "redirect_uris": [AGENT_REDIRECT_URI],
+            "grant_types": ["authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"],
+        })
+    };
+    let resources: Vec<_> = [sample].into_iter().chain(plan.resources.iter().map(String::as_str)).collect();
+    let there = json!({ "client_id": AGENT, "resources": resources, "scope": "notes:read notes:write" });
     let mut config = json!({
         "clients": [client],
         "users": {
@@ -184,8 +195,10 @@ fn upstream(issuer: &str, sample: &str, plan: &Plan) -> Peer {
         "userinfo_only": plan.userinfo_only,
     });
     if plan.managed {
-        config["clients"] = json!([client, agent]);
-        config["id_jag"] = json!({ issuer: { AGENT_AT_UPSTREAM: there } });
+        let agents =
+            [agent(AGENT_AT_UPSTREAM, "client_secret_post"), agent(PUBLIC_AGENT_AT_UPSTREAM, "none")];
+        config["clients"] = json!([client, agents[0], agents[1]]);
+        config["id_jag"] = json!({ issuer: { AGENT_AT_UPSTREAM: there, PUBLIC_AGENT_AT_UPSTREAM: there } });
     }
     Peer::start(node("oidc-provider.mjs").env("PROVIDER", config.to_string()))
 }
@@ -204,7 +217,10 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
     });
     merge(&mut acme, &json!({ "issuer": upstream }));
     if plan.managed {
-        acme["id_jag"] = json!({ "allow": { "sample": { "clients": [AGENT], "scopes": ["notes:read"] } } });
+        let servers = (0..plan.resources.len()).map(|number| format!("server-{number}"));
+        for resource in servers.chain(["sample".to_owned()]) {
+            acme["id_jag"]["allow"][resource] = json!({ "clients": [AGENT], "scopes": ["notes:read"] });
+        }
     }
     merge(&mut acme, &plan.provider);
     let mut providers = json!({ "acme": acme.clone() });
@@ -242,7 +258,7 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         });
     }
     merge(&mut clients, &plan.clients);
-    json!({
+    let mut config = json!({
         "server": {
             "issuer": issuer,
             "listen": format!("127.0.0.1:{port}"),
@@ -254,7 +270,9 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         "providers": providers,
         "resources": resources,
         "clients": clients,
-    })
+    });
+    merge(&mut config, &json!({ "idp": plan.idp }));
+    config
 }
 
 /// Puts the members of `over` into `base`; a null takes one away.

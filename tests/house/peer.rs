@@ -1,7 +1,7 @@
 //! The processes of others: installed under `target/peers`, spoken to in lines of JSON.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::Once,
@@ -61,8 +61,7 @@ fn path() -> String {
 pub(crate) struct Peer {
     child: Child,
     said: Value,
-    /// Kept open: a peer that says more later would otherwise end of it.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Peer {
@@ -71,17 +70,27 @@ impl Peer {
         // The peers end with their standard input, should this process die without dropping anything.
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let said = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{command:?} said {line:?}"));
-        Self { child, said, _output: output }
+        let said = line(&mut output).unwrap_or_else(|line| panic!("{command:?} said {line:?}"));
+        Self { child, said, output }
     }
 
     /// A member of that line.
     pub(crate) fn said(&self, name: &str) -> &str {
         self.said[name].as_str().unwrap()
     }
+
+    /// Waits for its next line.
+    pub(crate) fn next(&mut self) -> Value {
+        line(&mut self.output).unwrap()
+    }
+}
+
+/// The next line, or what was there that is no JSON.
+fn line(output: &mut impl BufRead) -> Result<Value, String> {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).map_err(|_| line)
 }
 
 impl Drop for Peer {

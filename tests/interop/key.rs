@@ -7,12 +7,14 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jsonwebtoken::{
-    Algorithm, EncodingKey,
+    Algorithm, EncodingKey, Header,
     jwk::{Jwk, ThumbprintHash},
 };
 use serde_json::{Value, json};
 
 pub(super) struct Key {
+    algorithm: Algorithm,
+    private: EncodingKey,
     /// The private half: PKCS #8.
     pub(super) pem: String,
     /// The public half, with `kid` and `alg`.
@@ -45,12 +47,18 @@ impl Key {
         let mut jwk = serde_json::to_value(&public).unwrap();
         jwk["kid"] = public.thumbprint(ThumbprintHash::SHA256).unwrap().into();
         jwk["alg"] = serde_json::to_value(algorithm).unwrap();
-        Self { pem: pem(&der), jwk }
+        Self { algorithm, private: key, pem: pem(&der), jwk }
     }
 
     /// A key set of this key alone.
     pub(super) fn set(&self) -> Value {
         json!({ "keys": [self.jwk] })
+    }
+
+    /// A JWT of these claims.
+    pub(super) fn sign(&self, claims: &Value) -> String {
+        let kid = self.jwk["kid"].as_str().map(str::to_owned);
+        jsonwebtoken::encode(&Header { kid, ..Header::new(self.algorithm) }, claims, &self.private).unwrap()
     }
 }
 

@@ -13,6 +13,7 @@
 mod house;
 
 mod bound;
+mod conformance;
 mod dev;
 mod key;
 mod keycloak;
@@ -190,19 +191,4 @@ async fn authplanes_token_exchange_gets_what_its_verifier_accepts_at_the_other_s
     let refused: Vec<_> = refused.iter().map(|answer| answer["refused"].as_str().unwrap()).collect();
     let [target, scope, request] = ["InvalidTargetError", "InvalidScopeError", "InvalidRequestError"];
     assert_eq!(refused, [target, target, scope, request, request]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_conformance_tools_authorization_server_scenarios_succeed() {
-    let house = House::build(Plan::default()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let conformance = json!({
-        "issuer": house.issuer,
-        "client_id": DECLARED,
-        "resource": house.sample,
-        "person": { "login": LOGIN },
-        "output": folder.path(),
-    });
-    let checks = play(node("conformance.mjs").env("CONFORMANCE", conformance.to_string()), "");
-    assert!(!checks.is_empty());
 }

@@ -28,17 +28,22 @@ use super::{
     },
 };
 
-/// What the agent holds after a person has signed in to it at the enterprise's provider.
-fn id_token(house: &House, login: &str) -> String {
+/// What an application, named by its id and secret at the provider, holds after a person has signed in to it there.
+pub(super) fn id_token(provider: &str, (client_id, secret): (&str, Option<&str>), login: &str) -> String {
     let sign_in = json!({
-        "issuer": house.upstream(),
-        "client_id": AGENT_AT_UPSTREAM,
-        "client_secret": AGENT_SECRET,
+        "issuer": provider,
+        "client_id": client_id,
+        "client_secret": secret,
         "redirect_uri": AGENT_REDIRECT_URI,
         "person": { "login": login },
     });
     let said = play(node("id_token.mjs").env("SIGN_IN", sign_in.to_string()), "");
     said[0]["id_token"].as_str().unwrap().to_owned()
+}
+
+/// What the agent holds.
+fn alices(house: &House) -> String {
+    id_token(house.upstream(), (AGENT_AT_UPSTREAM, Some(AGENT_SECRET)), LOGIN)
 }
 
 fn agent(house: &House, id_token: &str) -> Value {
@@ -61,7 +66,7 @@ fn agent(house: &House, id_token: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_calls_a_tool_and_nobody_sees_a_page(#[case] mut sdk: Command, #[case] options: Value) {
     let house = House::build(Plan { managed: true, ..Plan::default() }).await;
-    let mut agent = agent(&house, &id_token(&house, LOGIN));
+    let mut agent = agent(&house, &alices(&house));
     agent.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     let said = play(sdk.env("AGENT", agent.to_string()), "");
     assert_eq!(said[0]["granted"], "notes:read");
@@ -76,7 +81,7 @@ async fn rmcp_trades_an_id_token_and_calls_a_tool(
 ) {
     let Some(database) = fresh_schema().await else { return };
     let house = House::build(Plan { managed: true, database, ..Plan::default() }).await;
-    let id_token = id_token(&house, LOGIN);
+    let id_token = alices(&house);
     let secret = || ClientSecret::new(AGENT_SECRET.to_owned());
     let at_upstream = EmaAuthorizationServer::new(
         house.upstream(),

@@ -1,7 +1,8 @@
 """A protected MCP server that we did not write: PyPI fastmcp, verifying our tokens by our key set.
 
 $SERVER: issuer, jwks_uri, algorithm (ES256), port (0: any), scope (every call needs it), audience (its own URL).
-Prints {"url"} when it listens; ends when its standard input closes.
+Prints {"url"} when it listens, and {"client_id", "sub", "scopes"} of the caller whenever `test-tool` is called; ends when
+its standard input closes.
 """
 
 import json
@@ -14,6 +15,7 @@ import uvicorn
 from fastmcp import FastMCP
 from fastmcp.server.auth import RemoteAuthProvider, require_scopes
 from fastmcp.server.auth.providers.jwt import JWTVerifier
+from fastmcp.server.dependencies import get_access_token
 
 config = json.loads(os.environ["SERVER"])
 listener = socket.create_server(("127.0.0.1", config.get("port", 0)))
@@ -41,6 +43,13 @@ server = FastMCP(
 @server.tool
 def read_note() -> str:
     return "a note"
+
+
+@server.tool(name="test-tool")
+def test_tool() -> str:
+    token = get_access_token()
+    print(json.dumps({"client_id": token.client_id, "sub": token.claims["sub"], "scopes": token.scopes}), flush=True)
+    return "called"
 
 
 @server.tool(auth=require_scopes("notes:write"))
