@@ -50,6 +50,10 @@ row_ids! {
     InteractionId
     /// A standing permission: user, client, resource, scopes.
     GrantId
+    /// A user's account at a vendor, whose tokens we keep.
+    ConnectionId
+    /// Tokens that are to be revoked at their vendor.
+    RevocationId
     /// One access token (`jti`, RFC 9068 §2.2).
     TokenId
     /// One line of the audit record.
@@ -100,6 +104,8 @@ pub struct Slug(String);
 pub type ProviderId = Slug;
 /// The name of a resource under `resources:`.
 pub type ResourceId = Slug;
+/// The name of an app at a vendor under `connections:`.
+pub type ConnectionName = Slug;
 /// The name of an authorization server of somebody else's under `idp.targets:`.
 pub type TargetId = Slug;
 

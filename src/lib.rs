@@ -38,13 +38,15 @@ pub mod web;
 pub mod clients;
 pub mod identity;
 
-// The protocol: one room each for signing in, permission, tokens, our other role, and what a person may end.
+// The protocol: one room each for signing in, permission, tokens, our other role, what is kept for people
+// elsewhere, and what a person may end.
 pub mod account;
 pub mod authorize;
 pub mod federation;
 pub mod id_jag;
 pub mod idp;
 pub mod token;
+pub mod vault;
 
 // What an operator may ask about all of it.
 pub mod explain;

@@ -134,6 +134,8 @@ token_kinds! {
     RefreshToken, RefreshKind = "chy_rt_";
     /// The secret of a dynamically registered client (RFC 7591 §3.2.1).
     ClientSecret, ClientSecretKind = "chy_cs_";
+    /// What a link holds that leads one person to connecting an account.
+    ConnectToken, ConnectKind = "chy_cl_";
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
         grants::{self, EndedGrant},
         identities,
         sessions::{self, EndedSession},
-        upstream_sessions, upstream_tokens,
+        upstream_sessions,
     },
 };
 
@@ -89,7 +89,6 @@ impl Ending<'_> {
         codes::void_of_session(tx, id).await?;
         let grants = grants::revoke_of_session(tx, id, self.chance.0.now()).await?;
         upstream_sessions::delete(tx, id).await?;
-        upstream_tokens::delete(tx, id.as_str()).await?;
         self.record(tx, Ended { sessions: session.into_iter().collect(), grants }).await
     }
 
@@ -99,7 +98,6 @@ impl Ending<'_> {
         codes::void_of_user(tx, user).await?;
         let only_from_browsers = extent == Extent::Browsers;
         let grants = grants::revoke_of_user(tx, user, (only_from_browsers, self.chance.0.now())).await?;
-        upstream_tokens::delete_of_user(tx, user).await?;
         upstream_sessions::delete_of_user(tx, user).await?;
         self.record(tx, Ended { sessions, grants }).await
     }

@@ -8,6 +8,9 @@ pub mod audit;
 pub mod browser_sessions;
 pub mod clients;
 pub mod codes;
+pub mod connect_links;
+pub mod connection_uses;
+pub mod connections;
 pub mod consents;
 mod engine;
 #[cfg(test)]
@@ -20,11 +23,11 @@ pub mod logins;
 pub mod pairwise_subjects;
 pub mod refresh_tokens;
 pub mod replays;
+pub mod revocations;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;
 pub mod upstream_sessions;
-pub mod upstream_tokens;
 pub mod users;
 
 pub(crate) use engine::on;

@@ -36,19 +36,19 @@ const LINES: &[Line] = &[
         ended: "expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM grants g \
                 WHERE g.session_id = upstream_sessions.session_id AND g.revoked_at IS NULL AND g.expires_at > $1)",
     },
-    // Kept to ask the provider again on behalf of grants; without any there is nothing to ask.
-    Line {
-        table: "upstream_tokens",
-        key: "id",
-        ended: "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = upstream_tokens.id AND s.expires_at > $1) \
-                AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = upstream_tokens.id \
-                AND g.revoked_at IS NULL AND g.expires_at > $1) AND confirmed_at <= $1 - 3600000",
-    },
     Line { table: "logins", key: "state_hash", ended: "expires_at <= $1" },
     Line { table: "interactions", key: "id", ended: "expires_at <= $1" },
     // A used code is kept for an hour, so that its second use is recognised.
     Line { table: "codes", key: "hash", ended: "expires_at <= $1 - 3600000" },
     Line { table: "refresh_tokens", key: "hash", ended: "expires_at <= $1" },
+    // A used link is kept for an hour, so that whoever opens it again is told that it was used.
+    Line { table: "connect_links", key: "hash", ended: "expires_at <= $1 - 3600000" },
+    // What used a connection in the last 400 days is shown beside it.
+    Line {
+        table: "connection_uses",
+        key: "connection_id, client_id, resource",
+        ended: "last_at <= $1 - 34560000000",
+    },
     Line { table: "replays", key: "kind, issuer, jti", ended: "expires_at <= $1" },
     Line { table: "grants", key: "id", ended: "expires_at <= $1 OR revoked_at <= $1 - 604800000" },
     // A consent that nobody has relied on for 400 days is asked for anew.

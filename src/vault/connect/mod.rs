@@ -1,0 +1,3 @@
+//! How an account comes to be connected.
+
+pub mod link;

@@ -1,0 +1,7 @@
+//! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
+//!
+//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands.
+
+pub mod connect;
+pub mod safe;
+pub mod state;

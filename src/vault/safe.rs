@@ -1,0 +1,219 @@
+//! The safe: the one place where tokens of connections are sealed and opened.
+//!
+//! Every opening is counted. Nobody needs more of them than there are requests, so a rate beyond [`MANY_OPENS`] is told to
+//! the log as something to look at: somebody may be emptying the vault.
+
+use std::{
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::Timestamp,
+    entropy::Entropy,
+    ids::{ConnectionId, ConnectionName, UserId},
+    seal::{OpenError, SealContext, Sealed, Sealer},
+    store::{connections::Connection, revocations::Revocation},
+};
+
+/// How many openings within a minute are remarkable: three times what one core can vend.
+const MANY_OPENS: u32 = 300_000;
+
+/// What is counted together.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The tokens of a connection, in the clear for as long as this lives.
+#[derive(Clone)]
+pub struct Kept {
+    /// What is handed out: an access token, or a credential that stays as it is.
+    pub access: SecretString,
+    /// What the next one is got with. It never leaves the vault.
+    pub refresh: Option<SecretString>,
+}
+
+impl Kept {
+    #[expect(clippy::expect_used, reason = "two strings can be written as JSON into memory")]
+    fn written(&self) -> Zeroizing<Vec<u8>> {
+        let written = Written {
+            access: self.access.expose_secret(),
+            refresh: self.refresh.as_ref().map(SecretString::expose_secret),
+        };
+        // So large that it never moves and leaves a copy behind: escaped, a byte takes six.
+        let length = written.access.len() + written.refresh.map_or(0, str::len);
+        let mut plain = Zeroizing::new(Vec::with_capacity(6 * length + 64));
+        serde_json::to_writer(&mut *plain, &written).expect("memory takes it");
+        plain
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.refresh.is_some() { "Kept(***, ***)" } else { "Kept(***)" })
+    }
+}
+
+/// The form under the seal.
+#[derive(Serialize)]
+struct Written<'a> {
+    access: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    access: SecretString,
+    refresh: Option<SecretString>,
+}
+
+/// Where tokens belong. What is sealed for one place opens in no other.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The connection's id.
+    pub id: &'a ConnectionId,
+    /// Whose it is.
+    pub user: &'a UserId,
+    /// Which entry under `connections:` it is of.
+    pub name: &'a ConnectionName,
+    /// The generation of the tokens.
+    pub generation: i64,
+}
+
+impl<'a> Place<'a> {
+    fn context(self) -> SealContext<'a> {
+        SealContext {
+            table: "connections",
+            column: "tokens",
+            row: self.id.as_str(),
+            owner: self.user.as_str(),
+            provider: self.name.as_str(),
+            version: self.generation,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Safe {
+    sealer: Sealer,
+    opened: AtomicU64,
+    window: Mutex<(Timestamp, u32)>,
+}
+
+impl Safe {
+    /// A safe whose locks are the configured keys.
+    pub fn new(sealer: Sealer) -> Self {
+        Self { sealer, opened: AtomicU64::new(0), window: Mutex::new((Timestamp::from_millis(0), 0)) }
+    }
+
+    /// Seals tokens for their place.
+    pub fn seal(&self, entropy: &Entropy, place: Place<'_>, kept: &Kept) -> Sealed {
+        self.sealer.seal(entropy, &place.context(), &kept.written())
+    }
+
+    /// Opens the tokens of a connection.
+    pub fn open(&self, connection: &Connection, now: Timestamp) -> Result<Kept, OpenError> {
+        let Connection { id, user_id: user, name, generation, tokens, .. } = connection;
+        self.open_at(Place { id, user, name, generation: *generation }, tokens, now)
+    }
+
+    /// Opens the tokens of a connection that is gone.
+    pub fn open_owed(&self, owed: &Revocation, now: Timestamp) -> Result<Kept, OpenError> {
+        let Revocation { connection_id: id, user_id: user, name, generation, tokens, .. } = owed;
+        self.open_at(Place { id, user, name, generation: *generation }, tokens, now)
+    }
+
+    /// How often it was opened since the process began.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    fn open_at(&self, place: Place<'_>, sealed: &Sealed, now: Timestamp) -> Result<Kept, OpenError> {
+        self.watch(now);
+        let plain = self.sealer.open(&place.context(), sealed)?;
+        let Read { access, refresh } = serde_json::from_slice(&plain).map_err(|_| OpenError::Unknown)?;
+        Ok(Kept { access, refresh })
+    }
+
+    fn watch(&self, now: Timestamp) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let (began, count) = &mut *window;
+        if now.since(*began) >= WINDOW {
+            (*began, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        if *count == MANY_OPENS {
+            tracing::error!(opened = MANY_OPENS, within = ?WINDOW, "the vault is opened remarkably often");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::encryption::{EncryptionKey, KeyBytes},
+        ids::ConnectionName,
+        store::connections::fixture,
+    };
+
+    fn safe() -> Safe {
+        let key = EncryptionKey { id: "a".into(), key: KeyBytes::new([1; 32]) };
+        Safe::new(Sealer::new(&[key]).unwrap())
+    }
+
+    fn kept() -> Kept {
+        Kept { access: "at-\"ü".into(), refresh: Some("rt".into()) }
+    }
+
+    fn sealed(safe: &Safe) -> Connection {
+        let mut connection = fixture::connection(&UserId::parse(&"0".repeat(32)).unwrap());
+        let Connection { id, user_id: user, name, generation, .. } = &connection;
+        connection.tokens =
+            safe.seal(&Entropy::System, Place { id, user, name, generation: *generation }, &kept());
+        connection
+    }
+
+    #[test]
+    fn tokens_open_where_they_belong_and_every_time_is_counted() {
+        let (safe, now) = (safe(), Timestamp::from_secs(1));
+        let connection = sealed(&safe);
+        let opened = safe.open(&connection, now).unwrap();
+        assert_eq!(opened.access.expose_secret(), kept().access.expose_secret());
+        assert_eq!(opened.refresh.as_ref().map(SecretString::expose_secret), Some("rt"));
+        let id = crate::ids::RevocationId::parse(&"1".repeat(32)).unwrap();
+        safe.open_owed(&Revocation::of(connection, id, now), now).unwrap();
+        assert_eq!(safe.opened(), 2);
+    }
+
+    /// Somebody who can write to the database can take no tokens into another row, nor put old ones back.
+    #[test]
+    fn tokens_open_nowhere_else() {
+        let (safe, now) = (safe(), Timestamp::from_secs(1));
+        let connection = sealed(&safe);
+        let other = || UserId::parse(&"1".repeat(32)).unwrap();
+        let elsewhere = [
+            Connection { id: ConnectionId::parse(&"1".repeat(32)).unwrap(), ..connection.clone() },
+            Connection { user_id: other(), ..connection.clone() },
+            Connection { name: ConnectionName::try_from("slack".to_owned()).unwrap(), ..connection.clone() },
+            Connection { generation: connection.generation + 1, ..connection.clone() },
+        ];
+        for moved in elsewhere {
+            assert_eq!(safe.open(&moved, now).unwrap_err(), OpenError::Tampered, "{moved:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_never_print() {
+        assert_eq!(format!("{:?}", kept()), "Kept(***, ***)");
+    }
+}
