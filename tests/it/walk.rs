@@ -5,7 +5,11 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use chancery::{dev::walk::Journey, entropy::Entropy};
+use chancery::{
+    dev::walk::{Agent, Credentials, Journey},
+    entropy::Entropy,
+    secret::Secret,
+};
 use url::Url;
 
 #[test]
@@ -14,10 +18,15 @@ fn the_walk_goes_the_whole_way_and_prints_no_whole_secret() {
     let (printed, told) = (String::from_utf8_lossy(&walk.stdout), String::from_utf8_lossy(&walk.stderr));
     assert!(walk.status.success(), "{printed}\n{told}");
     assert!(printed.ends_with("The journey ends here, as promised at every step.\n"), "{printed}");
-    for secret in ["eyJ", "chy_rt_", "chy_ac_"] {
-        let mut shown = printed.split(secret).skip(1).peekable();
-        assert!(shown.peek().is_some(), "no {secret} was printed");
-        assert!(shown.all(|rest| rest.find('…').is_some_and(|end| end + secret.len() <= 12)), "{secret}");
+    for promised in
+        ["The assertion says:", "it is worth nothing", "iss: http://127.0.0.1", "client_id: acme-agent"]
+    {
+        assert!(printed.contains(promised), "{promised}: {printed}");
+    }
+    for (secret, shown) in [("eyJ", 9), ("chy_rt_", 5), ("chy_ac_", 5), ("authorization: Basic ", 12)] {
+        let mut printed = printed.split(secret).skip(1).peekable();
+        assert!(printed.peek().is_some(), "no {secret} was printed");
+        assert!(printed.all(|rest| rest.find('…').is_some_and(|end| end <= shown)), "{secret}");
     }
 }
 
@@ -26,7 +35,7 @@ struct House {
     process: Child,
     /// Kept, since a program whose output nobody reads is told so and ends.
     _output: BufReader<ChildStdout>,
-    server: Url,
+    journey: Journey,
 }
 
 impl House {
@@ -34,14 +43,39 @@ impl House {
         let mut process =
             Command::new(env!("CARGO_BIN_EXE_chancery")).arg("dev").stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut lines = output.by_ref().lines().map(Result::unwrap);
-        let pasted = lines.find(|line| line.trim_start().starts_with("http")).unwrap();
-        Self { process, _output: output, server: pasted.trim().parse().unwrap() }
+        let lines = output.by_ref().lines().map(Result::unwrap);
+        let told: Vec<_> = lines.take_while(|line| !line.starts_with("Stop with")).collect();
+        let word = |label: &str, nth: usize| {
+            let line = told.iter().find(|line| line.trim_start().starts_with(label));
+            let rest = line.unwrap().trim_start().strip_prefix(label).unwrap();
+            rest.split_whitespace().nth(nth).unwrap().to_owned()
+        };
+        let server: Url = format!("http:{}", word("http:", 0)).parse().unwrap();
+        let secret = Secret::new(word("an agent", 5));
+        let named = |id: &str| Credentials { id: id.to_owned(), secret: secret.clone() };
+        let journey = Journey {
+            server: server.clone(),
+            elsewhere: server.join("/elsewhere").unwrap().into(),
+            user: "Ada".to_owned(),
+            inward: Agent {
+                provider: word("test provider", 0),
+                at_provider: named("agent"),
+                server,
+                at_server: named("agent"),
+            },
+            outward: Agent {
+                provider: format!("{}/idp", word("broker", 0)),
+                at_provider: named("agent"),
+                server: word("another company", 4).parse().unwrap(),
+                at_server: named("acme-agent"),
+            },
+        };
+        Self { process, _output: output, journey }
     }
 
-    async fn stops_a_walk(&self, elsewhere: &str, user: &str) -> String {
-        let (server, elsewhere, user) = (self.server.clone(), elsewhere.to_owned(), user.to_owned());
-        let journey = Journey { server, elsewhere, user };
+    async fn stops_a_walk(&self, change: impl FnOnce(&mut Journey)) -> String {
+        let mut journey = self.journey.clone();
+        change(&mut journey);
         let stopped = journey.walk(Entropy::System, &mut std::io::sink()).await.unwrap_err();
         format!("{:#}", anyhow::Error::from(stopped))
     }
@@ -58,15 +92,35 @@ impl Drop for House {
 async fn a_deviation_ends_the_walk_at_its_step() {
     let house = House::start();
 
-    let stranger = house.stops_a_walk("http://127.0.0.1:1/", "Nobody").await;
+    let stranger = house.stops_a_walk(|journey| journey.user = "Nobody".to_owned()).await;
     assert!(stranger.starts_with("step 6 of the walk failed"), "{stranger}");
     assert!(stranger.contains("expected a button “Nobody”"), "{stranger}");
 
     // Were a token for another server good here, the walk would say so.
-    let same = house.stops_a_walk(house.server.as_str(), "Ada").await;
+    let same = house.stops_a_walk(|journey| journey.elsewhere = journey.server.to_string()).await;
     assert!(same.starts_with("step 12 of the walk failed"), "{same}");
     assert!(same.contains("expected the status 401 Unauthorized, got 200 OK"), "{same}");
 
-    let unknown = house.stops_a_walk("http://127.0.0.1:1/", "Ada").await;
+    let unknown = house.stops_a_walk(|journey| journey.elsewhere = "http://127.0.0.1:1/".to_owned()).await;
     assert!(unknown.starts_with("step 12 of the walk failed"), "{unknown}");
+}
+
+/// The agents' part: what an operator has not arranged ends it where it is missing.
+#[tokio::test]
+async fn so_does_one_of_the_agents() {
+    let house = House::start();
+    let journey = &house.journey;
+    journey.clone().walk(Entropy::System, &mut std::io::sink()).await.unwrap();
+
+    let elsewhere = |journey: &mut Journey| journey.inward.server = journey.outward.server.clone();
+    let unapproved = house.stops_a_walk(elsewhere).await;
+    assert!(unapproved.starts_with("step 19 of the walk failed"), "{unapproved}");
+    assert!(unapproved.contains("invalid_target"), "{unapproved}");
+
+    let unproved = house.stops_a_walk(|journey| journey.inward.at_server.id = "acme-agent".to_owned()).await;
+    assert!(unproved.starts_with("step 20 of the walk failed"), "{unproved}");
+    assert!(unproved.contains("expected the status 200 OK, got 401"), "{unproved}");
+
+    let unknown = house.stops_a_walk(|journey| journey.outward.at_server.id = "agent".to_owned()).await;
+    assert!(unknown.starts_with("step 27 of the walk failed"), "{unknown}");
 }

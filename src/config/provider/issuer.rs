@@ -64,15 +64,18 @@ impl TrustedIssuer {
     }
 }
 
-/// What we sign ourselves is for others: no assertion of ours is a grant with us (ID-JAG §9.3).
+/// Whether it is one of our own, of either role. What we sign ourselves is for others: no assertion of ours is a grant
+/// with us (ID-JAG §9.3), and nobody signs in here by having signed in here.
+pub(super) fn is_own(written: &str, ours: Option<&Issuer>) -> bool {
+    let bare = written.strip_suffix('/').unwrap_or(written);
+    ours.is_some_and(|ours| bare == ours.as_str() || bare == ours.below("/idp").as_str())
+}
+
 fn issuer(written: String, around: Around<'_>) -> Result<String, Wrong> {
     if upstream_url(&written, around.loopback)?.query().is_some() {
         return Err("must not have a query".into());
     }
-    let is_ours = |ours: &Issuer| {
-        written.strip_prefix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if around.ours.is_some_and(is_ours) {
+    if is_own(&written, around.ours) {
         return Err("is our own: what we sign ourselves is for others".into());
     }
     Ok(written)

@@ -11,7 +11,7 @@ use super::{
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
     id_jag::IdJag,
-    issuer::Around,
+    issuer::{Around, is_own},
 };
 use crate::{
     config::{
@@ -135,7 +135,7 @@ impl Provider {
             return None;
         };
         let filled = Filled::read(section, preset);
-        let issuer = filled.issuer(section, preset, loopback);
+        let issuer = filled.issuer(section, preset, (ours, loopback));
         let discovery_url = filled.discovery_url(section, preset, loopback);
         let client_id = section.required("client_id", "what the upstream calls us", text);
         let behaviour = Behaviour::read(section, preset.behaviour.clone());
@@ -221,13 +221,18 @@ impl Filled {
         filled
     }
 
-    fn issuer(&self, section: &Section<'_>, preset: &Preset, loopback: bool) -> Option<IssuerRule> {
+    fn issuer(
+        &self,
+        section: &Section<'_>,
+        preset: &Preset,
+        ours: (Option<&Issuer>, bool),
+    ) -> Option<IssuerRule> {
         let tenants = self.tenants(section, preset);
         if self.broken {
             return None;
         }
         let text = preset.issuer.fill(&self.single)?;
-        check(section, &text, loopback)?;
+        check(section, &text, ours)?;
         let Some(tenants) = tenants.ok()? else { return Some(IssuerRule::Exact(text)) };
         let mut values = self.single.clone();
         values.insert("tid".into(), "{tid}".into());
@@ -309,8 +314,9 @@ impl Filled {
 struct Reported;
 
 /// Whether an issuer that a preset made is one that we would ask.
-fn check(section: &Section<'_>, issuer: &str, loopback: bool) -> Option<()> {
+fn check(section: &Section<'_>, issuer: &str, (ours, loopback): (Option<&Issuer>, bool)) -> Option<()> {
     let wrong = match upstream_url(issuer, loopback) {
+        _ if is_own(issuer, ours) => Wrong::from("is our own: people sign in elsewhere"),
         Ok(url) if url.query().is_none() => return Some(()),
         Ok(_) => Wrong::from("must not have a query"),
         Err(wrong) => wrong,

@@ -12,12 +12,13 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Provider, SCOPES, SignedIn, TestUser, USERS, open};
+use super::{Provider, SCOPES, SignedIn, TestClient, TestUser, USERS, open};
 use crate::{
     oauth::{
         error::{ErrorCode, OAuthError},
         params::Params,
         pkce::CodeChallenge,
+        redirect_uri::RedirectUri,
         scope::ScopeSet,
     },
     web::pages::{self, Chrome, DevSignIn},
@@ -57,7 +58,8 @@ pub(super) async fn sign_in(State(provider): State<Arc<Provider>>, Form(form): F
 }
 
 /// A request that may be answered at the client's `redirect_uri`.
-struct AuthenticationRequest {
+struct AuthenticationRequest<'p> {
+    client: &'p TestClient,
     state: Option<String>,
     nonce: Option<String>,
     challenge: CodeChallenge,
@@ -69,24 +71,26 @@ enum Refusal {
     /// Client or `redirect_uri` are not the registered ones: nobody may be sent anywhere (RFC 6749 §4.1.2.1).
     Page(&'static str),
     /// The client is told.
-    Redirect { state: Option<String>, error: OAuthError },
+    Redirect { to: RedirectUri, state: Option<String>, error: OAuthError },
 }
 
-impl AuthenticationRequest {
-    fn parse(provider: &Provider, query: &str) -> Result<Self, Refusal> {
+impl<'p> AuthenticationRequest<'p> {
+    fn parse(provider: &'p Provider, query: &str) -> Result<Self, Refusal> {
         let params = Params::parse(query.as_bytes())
             .map_err(|_| Refusal::Page("The request has repeated or oversized parameters."))?;
-        if params.get("client_id") != Some(&provider.client.id) {
-            return Err(Refusal::Page("The client_id is not the one this provider was started with."));
-        }
-        if params.get("redirect_uri") != Some(provider.client.redirect_uri.as_str()) {
+        let id = params.get("client_id").unwrap_or_default();
+        let client = provider
+            .client(id)
+            .ok_or(Refusal::Page("The client_id is none that this provider was started with."))?;
+        if params.get("redirect_uri") != Some(client.redirect_uri.as_str()) {
             return Err(Refusal::Page("The redirect_uri is not the one this provider was started with."));
         }
         let state = params.get("state").map(str::to_owned);
-        Self::parse_answerable(&params).map_err(|error| Refusal::Redirect { state, error })
+        let to = client.redirect_uri.clone();
+        Self::parse_answerable(client, &params).map_err(|error| Refusal::Redirect { to, state, error })
     }
 
-    fn parse_answerable(params: &Params) -> Result<Self, OAuthError> {
+    fn parse_answerable(client: &'p TestClient, params: &Params) -> Result<Self, OAuthError> {
         let refuse = |code, text| Err(OAuthError::new(code, text));
         if params.get("request").is_some() {
             return refuse(ErrorCode::RequestNotSupported, "request objects are not supported");
@@ -114,6 +118,7 @@ impl AuthenticationRequest {
             return refuse(ErrorCode::LoginRequired, "nobody stays signed in at this provider");
         }
         Ok(Self {
+            client,
             state: params.get("state").map(str::to_owned),
             nonce: params.get("nonce").map(str::to_owned),
             login_hint: params.get("login_hint").map(str::to_owned),
@@ -138,19 +143,21 @@ impl Provider {
     }
 
     fn code(&self, query: &str, sub: &str) -> Result<Response, Refusal> {
-        let AuthenticationRequest { state, nonce, challenge, scope, .. } =
+        let AuthenticationRequest { client, state, nonce, challenge, scope, .. } =
             AuthenticationRequest::parse(self, query)?;
         let user =
             USERS.iter().find(|user| user.sub == sub).ok_or(Refusal::Page("There is no such user."))?;
         let (code, now) = (self.entropy.token(), self.clock.now());
-        open(&self.codes).put(&code, SignedIn { user, at: now, nonce, challenge, scope }, now);
-        Ok(self.redirect(&[("code", &code)], state.as_deref()))
+        let signed_in = SignedIn { client: client.id.clone(), user, at: now, nonce, challenge, scope };
+        open(&self.codes).put(&code, signed_in, now);
+        Ok(self.redirect(&client.redirect_uri, &[("code", &code)], state.as_deref()))
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
         match refusal {
             Refusal::Page(text) => (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response(),
-            Refusal::Redirect { state, error } => self.redirect(
+            Refusal::Redirect { to, state, error } => self.redirect(
+                &to,
                 &[("error", error.code.as_str()), ("error_description", &error.description)],
                 state.as_deref(),
             ),
@@ -158,11 +165,11 @@ impl Provider {
     }
 
     /// Back to the client by 303, with `state` as it came and `iss` (RFC 9207).
-    fn redirect(&self, answer: &[(&str, &str)], state: Option<&str>) -> Response {
+    fn redirect(&self, to: &RedirectUri, answer: &[(&str, &str)], state: Option<&str>) -> Response {
         let mut parameters = answer.to_vec();
         parameters.extend(state.map(|state| ("state", state)));
         parameters.push(("iss", &self.issuer));
-        Redirect::to(&self.client.redirect_uri.with_parameters(&parameters)).into_response()
+        Redirect::to(&to.with_parameters(&parameters)).into_response()
     }
 }
 

@@ -1,9 +1,11 @@
-//! The built-in test OpenID provider (OpenID Connect Core 1.0, code flow): two users, one client, no passwords.
+//! The built-in test OpenID provider (OpenID Connect Core 1.0, code flow): two users, no passwords, and the broker as its
+//! client. Where an agent is added, it also writes identity assertions (ID-JAG) for it, as an enterprise's provider does.
 //!
 //! It is strict where a real provider is (exact `redirect_uri`, PKCE, single-use codes, client authentication) and
 //! remembers nothing between runs: keys, codes and tokens live in memory, and every sign-in is a fresh one.
 
 mod authorize;
+mod id_jag;
 mod shelf;
 mod token;
 mod userinfo;
@@ -31,7 +33,13 @@ use crate::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
     jose::{Signer, signer::SigningAlgorithm},
-    oauth::{pkce::CodeChallenge, redirect_uri::RedirectUri, scope::ScopeSet},
+    oauth::{
+        pkce::CodeChallenge,
+        redirect_uri::RedirectUri,
+        resource::ResourceUri,
+        scope::ScopeSet,
+        token_exchange::{self, TokenType},
+    },
     secret::Secret,
     web::pages,
 };
@@ -45,7 +53,7 @@ const SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
 /// The largest request body; a token request has a few hundred bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The one relying party that the provider knows: the broker.
+/// A relying party that the provider knows.
 #[derive(Debug, Clone)]
 pub struct TestClient {
     /// Its `client_id`.
@@ -56,10 +64,25 @@ pub struct TestClient {
     pub redirect_uri: RedirectUri,
 }
 
+/// An application for which the company has decided what it may reach elsewhere in people's names.
+#[derive(Debug, Clone)]
+pub struct TestAgent {
+    /// As which it signs people in.
+    pub client: TestClient,
+    /// The issuer of the authorization server there.
+    pub audience: String,
+    /// Its `client_id` there.
+    pub client_there: String,
+    /// The MCP server there.
+    pub resource: ResourceUri,
+    /// What it may have of it.
+    pub scope: ScopeSet,
+}
+
 /// The provider, bound and not yet serving.
 pub struct TestProvider {
     listener: TcpListener,
-    provider: Arc<Provider>,
+    provider: Provider,
 }
 
 impl TestProvider {
@@ -77,8 +100,16 @@ impl TestProvider {
         let signer = new_signer()?;
         let codes = Mutex::new(Shelf::lasting(CODE_LIFETIME));
         let access_tokens = Mutex::new(Shelf::lasting(TOKEN_LIFETIME));
-        let provider = Arc::new(Provider { issuer, client, clock, entropy, signer, codes, access_tokens });
+        let provider =
+            Provider { issuer, broker: client, agent: None, clock, entropy, signer, codes, access_tokens };
         Ok(Self { listener, provider })
+    }
+
+    /// The same, with an agent that may ask for assertions.
+    #[must_use]
+    pub fn with_agent(mut self, agent: TestAgent) -> Self {
+        self.provider.agent = Some(agent);
+        self
     }
 
     /// The issuer identifier, such as `http://127.0.0.1:9010`.
@@ -88,7 +119,7 @@ impl TestProvider {
 
     /// Answers until `shutdown` is cancelled.
     pub async fn serve(self, shutdown: CancellationToken) -> std::io::Result<()> {
-        axum::serve(self.listener, router(self.provider))
+        axum::serve(self.listener, router(Arc::new(self.provider)))
             .with_graceful_shutdown(shutdown.cancelled_owned())
             .await
     }
@@ -96,7 +127,8 @@ impl TestProvider {
 
 struct Provider {
     issuer: String,
-    client: TestClient,
+    broker: TestClient,
+    agent: Option<TestAgent>,
     clock: Clock,
     entropy: Entropy,
     signer: Signer,
@@ -107,11 +139,21 @@ struct Provider {
 /// What a code stands for: who signed in, when, and for which request.
 #[derive(Debug, Clone)]
 struct SignedIn {
+    /// The `client_id` of the request.
+    client: String,
     user: &'static TestUser,
     at: Timestamp,
     nonce: Option<String>,
     challenge: CodeChallenge,
     scope: ScopeSet,
+}
+
+impl Provider {
+    /// The client of this id.
+    fn client(&self, id: &str) -> Option<&TestClient> {
+        let agent = self.agent.as_ref().map(|agent| &agent.client);
+        [Some(&self.broker), agent].into_iter().flatten().find(|client| client.id == id)
+    }
 }
 
 /// A shelf's content stays whole even if a thread died while holding it.
@@ -153,7 +195,8 @@ async fn discovery(State(provider): State<Arc<Provider>>) -> Json<Value> {
         "scopes_supported": SCOPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", token_exchange::GRANT_TYPE],
+        "identity_chaining_requested_token_types_supported": [TokenType::IdJag.as_str()],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],

@@ -12,19 +12,36 @@ use tower::ServiceExt as _;
 
 use super::*;
 
+mod id_jag;
+
 const ISSUER: &str = "http://127.0.0.1:9010";
 const CALLBACK: &str = "http://127.0.0.1:9000/login/test/callback";
+/// The agent's credentials.
+const AGENT: &str = "agent:agent-secret";
+const BROKER: &str = "http://127.0.0.1:9000";
+const RESOURCE: &str = "http://127.0.0.1:9020/mcp";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 fn provider() -> Arc<Provider> {
     Arc::new(Provider {
         issuer: ISSUER.into(),
-        client: TestClient {
+        broker: TestClient {
             id: "broker".into(),
             secret: Secret::new("s3cret:+ %".into()),
             redirect_uri: RedirectUri::try_from(CALLBACK.to_owned()).unwrap(),
         },
+        agent: Some(TestAgent {
+            client: TestClient {
+                id: "agent".into(),
+                secret: Secret::new("agent-secret".into()),
+                redirect_uri: RedirectUri::try_from(CALLBACK.to_owned()).unwrap(),
+            },
+            audience: BROKER.into(),
+            client_there: "agent-there".into(),
+            resource: ResourceUri::try_from(RESOURCE.to_owned()).unwrap(),
+            scope: ScopeSet::parse("notes:read notes:write").unwrap(),
+        }),
         clock: Clock::manual(Timestamp::from_secs(1_795_219_200)),
         entropy: Entropy::seeded(1),
         signer: new_signer().unwrap(),
@@ -295,6 +312,14 @@ async fn a_client_that_does_not_prove_itself_is_refused(#[case] credentials: &st
 }
 
 #[tokio::test]
+async fn a_code_is_for_the_client_that_asked_for_it() {
+    let provider = provider();
+    let code = code(&provider).await;
+    assert_eq!(token_as(&provider, AGENT, &code, &[]).await.1["error"], "invalid_grant");
+    assert_eq!(token(&provider, &code, &[]).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn repeated_parameters_and_foreign_content_types_are_refused() {
     let provider = provider();
     let response = send(&provider, post("/token", "code=1&code=2".into())).await;
@@ -308,7 +333,7 @@ async fn repeated_parameters_and_foreign_content_types_are_refused() {
 
 #[tokio::test]
 async fn it_listens_on_loopback_alone() {
-    let client = provider().client.clone();
+    let client = provider().broker.clone();
     let bound = TestProvider::bind(0, client, Clock::System, Entropy::System).await.unwrap();
     assert!(bound.listener.local_addr().unwrap().ip().is_loopback());
     assert_eq!(bound.issuer(), format!("http://{}", bound.listener.local_addr().unwrap()));

@@ -1,5 +1,5 @@
 //! The token endpoint: a code, its PKCE verifier and the client's secret against an ID token and an access token
-//! (OpenID Connect Core §3.1.3).
+//! (OpenID Connect Core §3.1.3); and the ID token against the provider's word to somebody else ([`super::id_jag`]).
 
 use std::sync::Arc;
 
@@ -17,10 +17,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Provider, SignedIn, TOKEN_LIFETIME, TestUser, open};
+use super::{Provider, SignedIn, TOKEN_LIFETIME, TestClient, TestUser, open};
 use crate::oauth::{
     error::{ErrorCode, OAuthError},
     params::Params,
+    token_exchange,
 };
 
 /// The ID token's claims (OpenID Connect Core §2).
@@ -48,9 +49,14 @@ pub(super) async fn exchange(
         .map_err(|_| OAuthError::new(ErrorCode::InvalidRequest, "the body must be a form of moderate size"))
         .and_then(|RawForm(body)| Params::parse(&body))
         .and_then(|params| {
-            provider.authenticate(&headers)?;
-            let signed_in = provider.redeem(&params)?;
-            provider.issue(&signed_in)
+            let client = provider.authenticate(&headers)?;
+            match params.require("grant_type")? {
+                "authorization_code" => provider.issue(&provider.redeem(client, &params)?),
+                token_exchange::GRANT_TYPE => provider.exchange(client, &params),
+                _ => {
+                    Err(OAuthError::new(ErrorCode::UnsupportedGrantType, "the grant_type is not known here"))
+                }
+            }
         });
     match answer {
         Ok(tokens) => ([(header::CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
@@ -60,39 +66,32 @@ pub(super) async fn exchange(
 
 impl Provider {
     /// `client_secret_basic`: both halves are form-encoded before they are joined (RFC 6749 §2.3.1).
-    fn authenticate(&self, headers: &HeaderMap) -> Result<(), OAuthError> {
-        let known = headers
+    fn authenticate(&self, headers: &HeaderMap) -> Result<&TestClient, OAuthError> {
+        headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))
             .and_then(|(_, credentials)| STANDARD.decode(credentials.trim()).ok())
             .and_then(|pair| String::from_utf8(pair).ok())
-            .is_some_and(|pair| {
+            .and_then(|pair| {
                 let (id, secret) = pair.split_once(':').unwrap_or((&pair, ""));
-                form_decoded(id) == self.client.id && self.client.secret.matches(&form_decoded(secret))
-            });
-        if known {
-            Ok(())
-        } else {
-            Err(OAuthError::new(ErrorCode::InvalidClient, "the client did not prove itself"))
-        }
+                self.client(&form_decoded(id)).filter(|client| client.secret.matches(&form_decoded(secret)))
+            })
+            .ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "the client did not prove itself"))
     }
 
     /// Verifies everything before the code is consumed; an honest client can repeat what a stranger got wrong.
-    fn redeem(&self, params: &Params) -> Result<SignedIn, OAuthError> {
-        if params.require("grant_type")? != "authorization_code" {
-            return Err(OAuthError::new(ErrorCode::UnsupportedGrantType, "only authorization_code is known"));
-        }
+    fn redeem(&self, client: &TestClient, params: &Params) -> Result<SignedIn, OAuthError> {
         let invalid = |text| OAuthError::new(ErrorCode::InvalidGrant, text);
         let code = params.require("code")?;
         let verifier = params.require("code_verifier")?;
-        if params.require("redirect_uri")? != self.client.redirect_uri.as_str() {
+        if params.require("redirect_uri")? != client.redirect_uri.as_str() {
             return Err(invalid("the redirect_uri is not the one of the authentication request"));
         }
         let mut codes = open(&self.codes);
-        let signed_in =
-            codes.get(code, self.clock.now()).ok_or(invalid("the code is unknown, used or expired"))?.clone();
+        let signed_in = codes.get(code, self.clock.now()).filter(|signed_in| signed_in.client == client.id);
+        let signed_in = signed_in.ok_or(invalid("the code is unknown, used or expired"))?.clone();
         if !signed_in.challenge.is_met_by(verifier) {
             return Err(invalid("the code_verifier does not fit the code_challenge"));
         }
@@ -107,7 +106,7 @@ impl Provider {
         let (left_half, _) = hash.split_at(hash.len() / 2);
         let claims = IdToken {
             iss: &self.issuer,
-            aud: &self.client.id,
+            aud: &signed_in.client,
             iat: now.as_secs(),
             exp: now.plus(TOKEN_LIFETIME).as_secs(),
             auth_time: signed_in.at.as_secs(),

@@ -1,6 +1,7 @@
 //! The MCP client: finds its authorization server, registers, asks for tokens and calls tools, as the MCP
 //! authorization specification tells clients to.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{
     Request, StatusCode,
     header::{self, HeaderName, HeaderValue},
@@ -13,26 +14,34 @@ use super::{
     Deviation, WalkError,
     wire::{Answer, Wire, get},
 };
-use crate::{entropy::Entropy, oauth::pkce::CodeChallenge};
+use crate::{entropy::Entropy, oauth::pkce::CodeChallenge, secret::Secret};
 
 /// The protocol version that the client speaks: the newest that most clients of today have.
 const PROTOCOL_VERSION: &str = "2025-11-25";
 
-/// What the client reads of RFC 8414 metadata.
-#[derive(Debug, Deserialize)]
+/// What the client reads of RFC 8414 metadata, or of OpenID Connect Discovery's, which has the same members.
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct ServerMetadata {
     pub(super) issuer: String,
     pub(super) authorization_endpoint: Url,
     pub(super) token_endpoint: Url,
-    pub(super) registration_endpoint: Url,
-    pub(super) code_challenge_methods_supported: Vec<String>,
-    pub(super) authorization_response_iss_parameter_supported: bool,
+    registration_endpoint: Option<Url>,
+    code_challenge_methods_supported: Vec<String>,
+    authorization_response_iss_parameter_supported: bool,
+    /// Which kinds of assertions are grants here.
+    #[serde(default)]
+    pub(super) authorization_grant_profiles_supported: Vec<String>,
+    /// What can be had here for elsewhere.
+    #[serde(default)]
+    pub(super) identity_chaining_requested_token_types_supported: Vec<String>,
 }
 
 /// A client that is registered.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) id: String,
+    /// What it proves itself with; none: it cannot.
+    pub(super) secret: Option<Secret>,
     pub(super) redirect_uri: Url,
     pub(super) server: ServerMetadata,
     pub(super) entropy: Entropy,
@@ -43,7 +52,7 @@ pub(super) struct Pending {
     pub(super) url: Url,
     state: String,
     verifier: String,
-    resource: String,
+    resource: Option<String>,
 }
 
 /// A token response (RFC 6749 §5.1).
@@ -61,6 +70,15 @@ pub(super) async fn discover(wire: &mut Wire<'_>, issuer: &str) -> Result<Server
     let path = url.path().trim_end_matches('/');
     let origin = url.origin().ascii_serialization();
     let address = parse(&format!("{origin}/.well-known/oauth-authorization-server{path}"))?;
+    metadata_at(wire, address, issuer).await
+}
+
+/// The metadata of an issuer at this address.
+pub(super) async fn metadata_at(
+    wire: &mut Wire<'_>,
+    address: Url,
+    issuer: &str,
+) -> Result<ServerMetadata, WalkError> {
     let document = wire.send(get(address)).await?.expect(StatusCode::OK)?.json()?;
     let server: ServerMetadata = read(document)?;
     Deviation::unless(server.issuer == issuer, || format!("the issuer {issuer}"), || server.issuer.clone())?;
@@ -88,15 +106,16 @@ pub(super) async fn register(
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
     });
-    let request = post_json(&server.registration_endpoint, &metadata);
-    let answer = wire.send(request).await?.expect(StatusCode::CREATED)?.json()?;
+    let endpoint = server.registration_endpoint.as_ref();
+    let endpoint = endpoint.ok_or_else(|| Deviation::new("a registration_endpoint", "none"))?;
+    let answer = wire.send(post_json(endpoint, &metadata)).await?.expect(StatusCode::CREATED)?.json()?;
     let id = text(&answer, "client_id")?;
-    Ok(Client { id, redirect_uri, server, entropy })
+    Ok(Client { id, secret: None, redirect_uri, server, entropy })
 }
 
 impl Client {
-    /// An authorization request with PKCE, `state` and `resource`; without `scope`, the server's default is asked.
-    pub(super) fn authorization_request(&self, resource: &str, scope: Option<&str>) -> Pending {
+    /// An authorization request with PKCE, `state` and what else is asked: `resource`, `scope`, `nonce`.
+    pub(super) fn authorization_request(&self, asked: &[(&str, &str)]) -> Pending {
         let (state, verifier) = (self.entropy.token(), self.entropy.token());
         let mut url = self.server.authorization_endpoint.clone();
         url.query_pairs_mut()
@@ -106,20 +125,19 @@ impl Client {
             .append_pair("state", &state)
             .append_pair("code_challenge", CodeChallenge::of(&verifier).as_str())
             .append_pair("code_challenge_method", "S256")
-            .append_pair("resource", resource);
-        if let Some(scope) = scope {
-            url.query_pairs_mut().append_pair("scope", scope);
-        }
-        Pending { url, state, verifier, resource: resource.to_owned() }
+            .extend_pairs(asked);
+        let resource = asked.iter().find(|(name, _)| *name == "resource");
+        let resource = resource.map(|(_, resource)| (*resource).to_owned());
+        Pending { url, state, verifier, resource }
     }
 
-    /// The tokens for what the browser brought back: `state` and `iss` must be ours and the issuer's (RFC 9207).
+    /// What is given for what the browser brought back: `state` and `iss` must be ours and the issuer's (RFC 9207).
     pub(super) async fn redeem(
         &self,
         wire: &mut Wire<'_>,
         callback: &Url,
         pending: &Pending,
-    ) -> Result<Tokens, WalkError> {
+    ) -> Result<Answer, WalkError> {
         let answer = |name: &str| {
             let value = callback.query_pairs().find(|(known, _)| known == name);
             value.map(|(_, value)| value.into_owned())
@@ -137,14 +155,14 @@ impl Client {
         wire.note(
             "The answer has our state and the issuer's name; the code goes back with the PKCE verifier.",
         )?;
-        let form = [
+        let mut form = vec![
             ("grant_type", "authorization_code"),
             ("code", &code),
             ("code_verifier", &pending.verifier),
             ("redirect_uri", self.redirect_uri.as_str()),
-            ("resource", &pending.resource),
         ];
-        tokens(&self.token_request(wire, &form).await?.expect(StatusCode::OK)?)
+        form.extend(pending.resource.as_deref().map(|resource| ("resource", resource)));
+        Ok(self.token_request(wire, &form).await?.expect(StatusCode::OK)?)
     }
 
     /// The answer to a refresh, whatever it is.
@@ -159,17 +177,33 @@ impl Client {
         self.token_request(wire, &form).await
     }
 
-    async fn token_request(&self, wire: &mut Wire<'_>, form: &[(&str, &str)]) -> Result<Answer, WalkError> {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form)
-            .append_pair("client_id", &self.id)
-            .finish();
+    /// Asks the token endpoint, and proves itself there if it can.
+    pub(super) async fn token_request(
+        &self,
+        wire: &mut Wire<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<Answer, WalkError> {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(form);
         let mut request = Request::new(reqwest::Method::POST, self.server.token_endpoint.clone());
+        if let Some(secret) = &self.secret {
+            request.headers_mut().insert(header::AUTHORIZATION, basic(&self.id, secret)?);
+        } else {
+            body.append_pair("client_id", &self.id);
+        }
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, form_type);
-        *request.body_mut() = Some(body.into());
+        *request.body_mut() = Some(body.finish().into());
         wire.send(request).await
     }
+}
+
+/// `client_secret_basic`: both halves form-encoded, then joined (RFC 6749 §2.3.1).
+fn basic(id: &str, secret: &Secret) -> Result<HeaderValue, Deviation> {
+    let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret.expose())));
+    HeaderValue::try_from(format!("Basic {pair}"))
+        .map_err(|_| Deviation::new("a secret that fits into a header", "another"))
 }
 
 /// A successful token response: a bearer token that no cache may keep (RFC 6749 §5.1).
@@ -208,6 +242,17 @@ pub(super) async fn ask(
     wire.send(request).await
 }
 
+/// Calls a tool, named with its arguments.
+pub(super) async fn call(
+    wire: &mut Wire<'_>,
+    server: &Url,
+    token: &str,
+    (tool, arguments): (&str, Value),
+) -> Result<Answer, WalkError> {
+    let params = json!({ "name": tool, "arguments": arguments });
+    ask(wire, server, Some(token), "tools/call", params).await
+}
+
 /// The parameters of `initialize`.
 pub(super) fn introduction() -> Value {
     json!({
@@ -227,7 +272,7 @@ pub(super) fn parse(url: &str) -> Result<Url, Deviation> {
     Url::parse(url).map_err(|_| Deviation::new("a URL", url))
 }
 
-fn read<T: serde::de::DeserializeOwned>(document: Value) -> Result<T, Deviation> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(document: Value) -> Result<T, Deviation> {
     // The names alone: values may be tokens.
     let names: Vec<_> = document.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     let got = format!("one with {}", names.join(", "));

@@ -4,8 +4,10 @@
 //! It knows one URL, as a client does, and finds everything else: endpoints in metadata, forms in pages. So it walks
 //! whatever is there, and what it prints is what happens.
 
+mod agent;
 mod browser;
 mod client;
+mod crossing;
 mod page;
 mod story;
 mod wire;
@@ -15,7 +17,10 @@ use std::io::Write;
 use url::Url;
 
 use self::wire::Wire;
-use crate::entropy::Entropy;
+use crate::{entropy::Entropy, secret::Secret};
+
+/// Where the walk's clients would listen. Nobody does: the browser stops there.
+pub const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
 
 /// What the walk needs to be told.
 #[derive(Debug, Clone)]
@@ -26,6 +31,32 @@ pub struct Journey {
     pub elsewhere: String,
     /// The user to sign in as: words on the button at the provider.
     pub user: String,
+    /// An agent that reaches the same server by the word of the company's provider.
+    pub inward: Agent,
+    /// One that reaches another company's server by the broker's own word.
+    pub outward: Agent,
+}
+
+/// An application that operators registered: where it signs people in, and where it wants to go.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// The issuer by which people sign in, and which gives its word for them.
+    pub provider: String,
+    /// Who it is there.
+    pub at_provider: Credentials,
+    /// The MCP server that it wants to reach.
+    pub server: Url,
+    /// Who it is at that server's authorization server.
+    pub at_server: Credentials,
+}
+
+/// Who a confidential client is.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Its `client_id`.
+    pub id: String,
+    /// Its secret.
+    pub secret: Secret,
 }
 
 /// Something other than promised.
@@ -75,7 +106,7 @@ pub struct Stopped {
 }
 
 impl Journey {
-    /// Walks from the first refused call to the end of a stolen refresh token, printing to `out`.
+    /// Walks from the first refused call to the end of a stolen refresh token, and then with the agents, printing to `out`.
     ///
     /// # Errors
     /// The first deviation, with its step.
@@ -102,6 +133,17 @@ mod tests {
     use super::*;
     use crate::{clock::Clock, dev::sample::SampleServer, oauth::issuer::Issuer};
 
+    /// An agent that the walk never comes to.
+    fn nobodys(server: &str) -> Agent {
+        let nobody = || Credentials { id: "nobody".to_owned(), secret: Secret::new("none".to_owned()) };
+        Agent {
+            provider: "http://127.0.0.1:9".to_owned(),
+            at_provider: nobody(),
+            server: Url::parse(server).unwrap(),
+            at_server: nobody(),
+        }
+    }
+
     /// The sample server runs and its broker does not.
     #[tokio::test]
     async fn it_stops_at_the_first_step_that_fails_and_says_which() {
@@ -111,6 +153,8 @@ mod tests {
             server: Url::parse(server.resource()).unwrap(),
             elsewhere: format!("{}/elsewhere", server.origin()),
             user: "Ada Lovelace".to_owned(),
+            inward: nobodys(server.resource()),
+            outward: nobodys(server.resource()),
         };
         tokio::spawn(server.serve(CancellationToken::new()));
         let mut out = Vec::new();

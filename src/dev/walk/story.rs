@@ -5,23 +5,26 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Deviation, Journey, WalkError,
+    Deviation, Journey, REDIRECT_URI, WalkError,
     browser::{Arrival, Browser},
-    client::{self, Client, ServerMetadata, Tokens, challenge, challenge_parameter},
+    client::{self, Client, Tokens, challenge, challenge_parameter},
     wire::{Answer, Wire, get},
 };
 use crate::entropy::Entropy;
 
-/// Where the client would listen. Nobody does: the browser stops there.
-const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
 /// The button on the consent page.
-const ALLOW: &str = "Allow";
+pub(super) const ALLOW: &str = "Allow";
 /// What the client writes down.
-const NOTE: &str = "Walked the whole way.";
+pub(super) const NOTE: &str = "Walked the whole way.";
 
 /// Walks it, telling each step to `wire`.
 pub(super) async fn tell(journey: &Journey, wire: &mut Wire<'_>, entropy: Entropy) -> Result<(), WalkError> {
-    let (server, scope) = find(wire, &journey.server).await?;
+    wire.step("A client knows the server's URL and nothing else. It knocks without a token.")?;
+    let refused = knock(wire, &journey.server).await?;
+    wire.step("The challenge says where the server describes itself (RFC 9728).")?;
+    let (issuer, scope) = describe(wire, &journey.server, &refused).await?;
+    wire.step("The server trusts one authorization server. Its metadata names the endpoints (RFC 8414).")?;
+    let server = client::discover(wire, &issuer).await?;
     wire.step("The client is unknown there, so it registers (RFC 7591).")?;
     let client = client::register(wire, server, client::parse(REDIRECT_URI)?, entropy).await?;
     let browser = Browser::new(client::parse(REDIRECT_URI)?);
@@ -29,40 +32,46 @@ pub(super) async fn tell(journey: &Journey, wire: &mut Wire<'_>, entropy: Entrop
     let reading = walker.sign_in_and_read(&scope).await?;
     let writing = walker.step_up_and_write(&reading).await?;
     walker.go_elsewhere().await?;
-    walker.refresh_and_reuse(writing).await
+    walker.refresh_and_reuse(writing).await?;
+    walker.come_in().await?;
+    walker.go_out().await?;
+    walker.wire.note("The journey ends here, as promised at every step.")
 }
 
-/// From the URL alone to its authorization server, and the scope to begin with.
-async fn find(wire: &mut Wire<'_>, url: &Url) -> Result<(ServerMetadata, String), WalkError> {
-    wire.step("A client knows the server's URL and nothing else. It knocks without a token.")?;
+/// The challenge with which a server answers a call without a token.
+pub(super) async fn knock(wire: &mut Wire<'_>, url: &Url) -> Result<String, WalkError> {
     let refused = client::ask(wire, url, None, "initialize", client::introduction()).await?;
-    let challenge = challenge(&refused.expect(StatusCode::UNAUTHORIZED)?)?;
-    let metadata = challenge_parameter(&challenge, "resource_metadata")?;
-    let scope = challenge_parameter(&challenge, "scope")?;
+    Ok(challenge(&refused.expect(StatusCode::UNAUTHORIZED)?)?)
+}
 
-    wire.step("The challenge says where the server describes itself (RFC 9728).")?;
+/// The authorization server that a server trusts, and the scope to begin with.
+pub(super) async fn describe(
+    wire: &mut Wire<'_>,
+    url: &Url,
+    challenge: &str,
+) -> Result<(String, String), WalkError> {
+    let metadata = challenge_parameter(challenge, "resource_metadata")?;
+    let scope = challenge_parameter(challenge, "scope")?;
     let resource = wire.send(get(client::parse(&metadata)?)).await?.expect(StatusCode::OK)?.json()?;
     expect("the resource", url.as_str(), &client::text(&resource, "resource")?)?;
     let issuer = resource.pointer("/authorization_servers/0").and_then(Value::as_str);
     let issuer = issuer.ok_or_else(|| Deviation::new("an authorization server", &resource.to_string()))?;
-
-    wire.step("The server trusts one authorization server. Its metadata names the endpoints (RFC 8414).")?;
-    Ok((client::discover(wire, issuer).await?, scope))
+    Ok((issuer.to_owned(), scope))
 }
 
 /// The client and the browser on their way.
-struct Walker<'w, 'o> {
-    wire: &'w mut Wire<'o>,
-    journey: &'w Journey,
-    client: Client,
-    browser: Browser,
+pub(super) struct Walker<'w, 'o> {
+    pub(super) wire: &'w mut Wire<'o>,
+    pub(super) journey: &'w Journey,
+    pub(super) client: Client,
+    pub(super) browser: Browser,
 }
 
 impl Walker<'_, '_> {
     async fn sign_in_and_read(&mut self, scope: &str) -> Result<Tokens, WalkError> {
         let resource = self.journey.server.as_str();
         self.wire.step("The client opens the browser, which is sent on to the identity provider.")?;
-        let pending = self.client.authorization_request(resource, Some(scope));
+        let pending = self.client.authorization_request(&[("resource", resource), ("scope", scope)]);
         let sign_in = self.browser.open(self.wire, pending.url.clone()).await?.page()?;
 
         self.wire.step("The person signs in at the provider. Back at the broker, consent is asked.")?;
@@ -75,7 +84,7 @@ impl Walker<'_, '_> {
 
         self.wire.step("The person allows it, and the browser brings a code to the client.")?;
         let callback = self.browser.press(self.wire, &consent, ALLOW).await?.client()?;
-        let tokens = self.client.redeem(self.wire, &callback, &pending).await?;
+        let tokens = client::tokens(&self.client.redeem(self.wire, &callback, &pending).await?)?;
         expect("the scope", scope, &tokens.scope)?;
 
         self.wire.step("With the token, the client introduces itself and calls a tool.")?;
@@ -138,19 +147,20 @@ impl Walker<'_, '_> {
         self.refused_refresh(&first).await?;
 
         self.wire.step("Nobody can tell the thief from the client, so the newest token has died with it.")?;
-        self.refused_refresh(&last).await?;
-        self.wire.note("The journey ends here, as promised at every step.")
+        self.refused_refresh(&last).await
     }
 
     /// A whole authorization of a person who is signed in already.
     async fn authorize(&mut self, resource: &str, scope: Option<&str>) -> Result<Tokens, WalkError> {
-        let pending = self.client.authorization_request(resource, scope);
+        let mut asked = vec![("resource", resource)];
+        asked.extend(scope.map(|scope| ("scope", scope)));
+        let pending = self.client.authorization_request(&asked);
         let consent = match self.browser.open(self.wire, pending.url.clone()).await? {
             Arrival::Page(page) => page,
             Arrival::Client(_) => return Err(Deviation::new("a consent page", "an answer unasked").into()),
         };
         let callback = self.browser.press(self.wire, &consent, ALLOW).await?.client()?;
-        self.client.redeem(self.wire, &callback, &pending).await
+        client::tokens(&self.client.redeem(self.wire, &callback, &pending).await?)
     }
 
     async fn refresh(&mut self, tokens: &Tokens) -> Result<Tokens, WalkError> {
@@ -173,13 +183,11 @@ impl Walker<'_, '_> {
     }
 
     async fn call(&mut self, tokens: &Tokens, tool: &str, arguments: Value) -> Result<Answer, WalkError> {
-        let params = json!({ "name": tool, "arguments": arguments });
-        let token = Some(tokens.access_token.as_str());
-        client::ask(self.wire, &self.journey.server, token, "tools/call", params).await
+        client::call(self.wire, &self.journey.server, &tokens.access_token, (tool, arguments)).await
     }
 }
 
-fn expect(what: &str, expected: &str, got: &str) -> Result<(), Deviation> {
+pub(super) fn expect(what: &str, expected: &str, got: &str) -> Result<(), Deviation> {
     Deviation::unless(
         expected == got,
         || format!("{what} to be {expected}"),
@@ -188,7 +196,7 @@ fn expect(what: &str, expected: &str, got: &str) -> Result<(), Deviation> {
 }
 
 /// What the tool answered.
-fn tool_text(answer: &Answer) -> Result<String, Deviation> {
+pub(super) fn tool_text(answer: &Answer) -> Result<String, Deviation> {
     let answer = answer.json()?;
     let text = answer.pointer("/result/content/0/text").and_then(Value::as_str);
     text.map(str::to_owned).ok_or_else(|| Deviation::new("a text from the tool", &answer.to_string()))

@@ -70,6 +70,12 @@ impl<'o> Wire<'o> {
         Ok(writeln!(self.out, "   {text}")?)
     }
 
+    /// What a document says that somebody just got.
+    pub(super) fn document(&mut self, title: &str, document: &Value) -> Result<(), WalkError> {
+        self.note(title)?;
+        self.print_json(&document.to_string())
+    }
+
     fn print_request(&mut self, request: &Request) -> Result<(), WalkError> {
         let mut bare = request.url().clone();
         bare.set_query(None);
@@ -77,7 +83,11 @@ impl<'o> Wire<'o> {
         self.print_pairs(request.url().query().unwrap_or_default())?;
         for name in [header::AUTHORIZATION, HeaderName::from_static("mcp-protocol-version")] {
             if let Some(value) = request.headers().get(&name).and_then(|value| value.to_str().ok()) {
-                let value = value.split(' ').map(shorten).collect::<Vec<_>>().join(" ");
+                // What follows the scheme is a secret, whatever it looks like.
+                let value = match value.split_once(' ') {
+                    Some((scheme, secret)) => format!("{scheme} {}", cut(secret, SHOWN_CHARS)),
+                    None => value.to_owned(),
+                };
                 writeln!(self.out, "     {name}: {value}")?;
             }
         }

@@ -1,5 +1,6 @@
 //! Chancery as an identity provider, at an issuer of its own.
 
+mod another_chancery;
 mod bound;
 mod grants;
 mod sign_in;

@@ -98,7 +98,8 @@ impl DpopKey {
         self.post(server, client.role, &client.refresh_parameters(token)).await
     }
 
-    async fn post(&self, server: &Server, role: Role, parameters: &[(&str, String)]) -> Tokens {
+    /// Asks the token endpoint of a role with a proof.
+    pub(crate) async fn post(&self, server: &Server, role: Role, parameters: &[(&str, String)]) -> Tokens {
         let proof = self.sign(&self.header(), &claims_at(server, role.token_endpoint()));
         send(server, role, parameters, &[&proof]).await
     }

@@ -77,12 +77,13 @@ pub(crate) struct Setup {
     sections: String,
     path: &'static str,
     issuer: Option<&'static str>,
+    listener: Option<TcpListener>,
 }
 
 impl Setup {
     /// The usual server on this engine.
     pub(crate) fn on(on: On) -> Self {
-        Self { on, sections: PLAIN.to_owned(), path: "", issuer: None }
+        Self { on, sections: PLAIN.to_owned(), path: "", issuer: None, listener: None }
     }
 
     /// Other sections; `server`, `database` and `encryption` are added, and `${PROVIDER}`, `${PROVIDER_SECRET}` and, for a
@@ -111,6 +112,12 @@ impl Setup {
         self
     }
 
+    /// A place that somebody was told of before it starts.
+    pub(crate) fn at(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
     /// Starts it. `None` where the engine is left out on purpose.
     pub(crate) async fn start(self) -> Option<Server> {
         let folder = tempfile::tempdir().unwrap();
@@ -118,7 +125,10 @@ impl Setup {
             On::Sqlite => format!("sqlite://{}", folder.path().join("chancery.db").display()),
             On::Postgres => fresh_schema().await?,
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = match self.listener {
+            Some(listener) => listener,
+            None => TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
         let base = format!("http://{}{}", listener.local_addr().unwrap(), self.path);
         let issuer = self.issuer.map_or_else(|| base.clone(), str::to_owned);
         let clock = Clock::manual(BEGINNING);

@@ -45,6 +45,14 @@ fn provider_entries(#[case] text: &str, #[case] expected: &[&str]) {
     &["c.yaml:2:9: providers.corp: the issuer https://127.0.0.1 must not point to this machine; that is for development, while server.issuer is loopback"]
 )]
 #[case(
+    "preset: oidc, issuer: https://auth.acme.com/idp, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:9: providers.corp: the issuer https://auth.acme.com/idp is our own: people sign in elsewhere"]
+)]
+#[case(
+    "preset: oidc, issuer: https://auth.acme.com/, client_id: c, client_secret: s, sign_in: { anyone: true }",
+    &["c.yaml:2:9: providers.corp: the issuer https://auth.acme.com/ is our own: people sign in elsewhere"]
+)]
+#[case(
     "preset: oidc, issuer: nope, client_id: c, client_secret: s, sign_in: { anyone: true }",
     &["c.yaml:2:33: providers.corp.issuer: must be the provider's issuer, exactly as its discovery document says it, with or without a trailing slash, such as https://login.acme.com (issuer in the document at /.well-known/openid-configuration)"]
 )]
