@@ -146,6 +146,27 @@ async fn the_page_that_offers_providers_is_not_opened_without_end() {
     assert!(server.rows("browser_sessions").await <= 600);
 }
 
+/// Each begins something that is written down: what one address may begin is bounded, and ends with the minute.
+#[tokio::test]
+async fn nobody_begins_sign_ins_without_end() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let authorize = Client::desk().authorize_url(&server).replace(&server.issuer, "");
+    let begin = async |path: &str| server.request(Method::GET, path).send().await.unwrap();
+    for _ in 0..600 {
+        assert_eq!(begin(&authorize).await.status(), 303);
+    }
+    let rows = async || (server.rows("interactions").await, server.rows("logins").await);
+    let before = rows().await;
+    for path in [authorize.as_str(), "/login/test"] {
+        let answer = begin(path).await;
+        assert_eq!(answer.status(), 429, "{path}");
+        assert!(answer.text().await.unwrap().contains("too many sign-ins"));
+    }
+    assert_eq!(rows().await, before);
+    server.later(Duration::from_secs(60));
+    assert_eq!(begin(&authorize).await.status(), 303);
+}
+
 #[tokio::test]
 async fn whatever_is_unavailable_says_when_to_come_back() {
     let server = Server::start(On::Sqlite).await.unwrap();

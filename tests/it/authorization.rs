@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
 
@@ -134,6 +135,25 @@ async fn nothing_is_sent_to_an_address_that_is_not_the_clients(#[case] name: &st
     assert_eq!(page.status, 400, "{}", page.text());
     assert!(page.url.as_str().starts_with(&server.issuer));
     assert!(page.text().contains("Reference"), "{}", page.text());
+    assert!(page.text().contains("application's request cannot be answered"), "{}", page.text());
+}
+
+/// Whether it comes in the address or as a form.
+#[tokio::test]
+async fn a_request_without_end_is_refused_and_not_sent_on() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let most = Client::desk().with("state", &"s".repeat(4096));
+    let page = Browser::new().open_until(&most.authorize_url(&server), &server.provider).await;
+    assert_eq!(page.url.path(), "/authorize", "{}", page.text());
+    let long = Client::desk().with("state", &"s".repeat(4097));
+    let page = Browser::new().open(&long.authorize_url(&server)).await;
+    assert_eq!(page.status, 400);
+    assert!(page.text().contains("Its request is too long"), "{}", page.text());
+    let endless = Client::desk().with("x", &"x".repeat(8 * 1024)).parameters();
+    let answer = server.request(Method::POST, "/oauth/authorize").form(&endless).send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().await.unwrap().contains("Its request is too long"));
+    assert_eq!(server.rows("interactions").await, 1, "the first alone");
 }
 
 /// Every way to exchange a code that must fail, and that must leave the code usable.

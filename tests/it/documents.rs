@@ -385,3 +385,26 @@ async fn without_hosts_there_are_no_documents() {
     assert_eq!(answer.status(), 401);
     assert_eq!(host.asked().await, 0);
 }
+
+/// Whoever describes itself as something else is no application that people sign in to.
+#[tokio::test]
+async fn a_client_without_the_grant_begins_nothing() {
+    let (server, host) = (Server::start(On::Sqlite).await.unwrap(), Host::start().await);
+    let mut document = claude_code();
+    document["grant_types"] = json!(["urn:ietf:params:oauth:grant-type:jwt-bearer"]);
+    document["response_types"] = json!([]);
+    host.says(document);
+    let page = host.client("http://localhost:7777/callback").begin(&server, &Browser::new(), "ada").await;
+    assert_eq!(page.parameter("error").as_deref(), Some("unauthorized_client"), "{}", page.text());
+}
+
+/// Whoever can put a page on a host is not its owner.
+#[tokio::test]
+async fn a_good_document_that_is_served_as_a_page_is_none() {
+    let (server, host) = (Server::start(On::Sqlite).await.unwrap(), Host::start().await);
+    let mut document = claude_code();
+    document["client_id"] = json!(host.id());
+    host.answers(ResponseTemplate::new(200).set_body_raw(document.to_string(), "text/html"));
+    let page = Browser::new().open(&host.client("http://localhost/callback").authorize_url(&server)).await;
+    is_our_page(&page, &server);
+}

@@ -102,6 +102,21 @@ async fn what_real_clients_send_is_accepted(#[case] body: Value) {
     }
 }
 
+/// What only informs and is of no use is dropped, and the answer says what is kept (RFC 7591 §2, §3.2.1).
+#[tokio::test]
+async fn what_is_of_no_use_is_left_out() {
+    let server = Server::start(On::Sqlite).await.unwrap();
+    let body = json!({
+        "redirect_uris": [CALLBACK], "client_name": "  ", "application_type": "robot",
+        "client_uri": "javascript:alert(1)", "software_id": "s".repeat(513), "software_version": "v".repeat(512),
+    });
+    let kept = register(&server, &body).await.body;
+    assert_eq!(kept["client_name"], "An unnamed application");
+    assert_eq!(kept["application_type"], "native");
+    assert_eq!((kept.get("client_uri"), kept.get("software_id")), (None, None));
+    assert_eq!(kept["software_version"], "v".repeat(512));
+}
+
 /// Cursor registers three addresses at once; a list that refuses its scheme refuses Cursor.
 #[tokio::test]
 async fn a_mixed_list_keeps_what_may_be_registered() {

@@ -374,3 +374,46 @@ async fn nobody_is_sent_to_a_provider_that_is_not_configured() {
     }
     assert_eq!(server.rows("logins").await, 0);
 }
+
+/// What tells how somebody signed in goes into tokens: what is no identifier is as good as not said.
+#[tokio::test]
+async fn a_strange_way_of_signing_in_is_not_repeated() {
+    let (upstream, server) = one(On::Sqlite).await.unwrap();
+    let browser = Browser::new();
+    let amr = json!(["pwd", "x\u{7}y", "", "l".repeat(5000), 7, "otp"]);
+    let change = |claims: &mut Value| (claims["acr"], claims["amr"]) = (json!("gold\nx"), amr.clone());
+    upstream.sign_in(&server, &browser, change).await;
+    let tokens = Client::desk().obtain(&server, &browser, "ada").await;
+    assert_eq!((tokens.claims().get("acr"), &tokens.claims()["amr"]), (None, &json!(["pwd", "otp"])));
+}
+
+/// What the operator demands of every sign-in, a client cannot trade for something weaker.
+#[tokio::test]
+async fn what_the_operator_demands_a_client_cannot_change() {
+    let upstream = Upstream::start().await;
+    let keys = "client_auth: none, authorize_params: { acr_values: phr }, sign_in: { anyone: true }";
+    let server = server(On::Sqlite, &[upstream.entry("acme", keys)]).await.unwrap();
+    let url = Client::desk().with("acr_values", "basic").authorize_url(&server);
+    let away = upstream.receives(&server, &Browser::new(), &url.replace(&server.issuer, "")).await;
+    assert_eq!(away.asked("acr_values").as_deref(), Some("phr"));
+}
+
+/// A provider that moves its keys elsewhere is asked there.
+#[tokio::test]
+async fn keys_that_moved_are_found() {
+    let (upstream, server) = one(On::Sqlite).await.unwrap();
+    upstream.sign_in(&server, &Browser::new(), |_| ()).await;
+    let mut document = upstream.document();
+    document["jwks_uri"] = json!(format!("{}/moved", upstream.issuer()));
+    upstream.answers("/.well-known/openid-configuration", json_of(&document));
+    upstream.answers("/moved", json_of(&json!({ "keys": [upstream.signer.public_jwk()] })));
+    upstream.answers("/keys", json_of(&json!({ "keys": [] })));
+    server.later(Duration::from_secs(25 * 3600));
+    let later = server.clock.now().as_secs();
+    let page = upstream
+        .sign_in(&server, &Browser::new(), |claims| {
+            (claims["iat"], claims["exp"]) = (json!(later), json!(later + 300));
+        })
+        .await;
+    assert_eq!(page.url.path(), "/account", "{}", page.text());
+}

@@ -228,6 +228,32 @@ async fn a_subject_of_another_issuer_is_another_person() {
     assert_ne!(theirs.claims()["sub"], ours.claims()["sub"]);
 }
 
+/// Where an issuer's keys are, its own metadata says; metadata of somebody else, or keys behind no address that we may
+/// ask, give none, which is nobody's refusal.
+#[rstest]
+#[case::of_another(|own: &str| json!({ "issuer": "https://evil.example", "jwks_uri": format!("{own}/keys") }))]
+#[case::without_keys(|own: &str| json!({ "issuer": own }))]
+#[case::with_keys_nowhere(|own: &str| json!({ "issuer": own, "jwks_uri": "ftp://keys.example/keys" }))]
+#[tokio::test]
+async fn an_issuer_whose_metadata_is_of_no_use(#[case] document: fn(&str) -> Value) {
+    let (upstream, second) = (Upstream::start().await, Upstream::start().await);
+    second.answers("/.well-known/openid-configuration", json_of(&document(&second.issuer())));
+    let keys = format!("issuers: [{{ issuer: \"{}\" }}]", second.issuer());
+    let server = Server::start_with(On::Sqlite, &sections(&upstream, &keys)).await.unwrap();
+    let agent = Agent { server, upstream };
+    let claims = agent.claims_with("iss", json!(second.issuer()));
+    let assertion = second.signer.sign(ID_JAG, &claims).unwrap();
+    let refused = agent.present(&assertion, &[]).await;
+    assert_eq!((refused.status, refused.error()), (503, "temporarily_unavailable"), "{}", refused.body);
+    assert!(second.requests("/keys").await.is_empty());
+    second.answers(
+        "/.well-known/openid-configuration",
+        json_of(&json!({ "issuer": second.issuer(), "jwks_uri": format!("{}/keys", second.issuer()) })),
+    );
+    agent.server.later(std::time::Duration::from_secs(60));
+    assert_eq!(agent.present(&assertion, &[]).await.status, 200, "nothing was used up");
+}
+
 /// The client goes first: an assertion that nobody proved to hold is not looked at.
 #[tokio::test]
 async fn a_client_that_is_not_who_it_says() {
