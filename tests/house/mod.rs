@@ -7,6 +7,7 @@ pub(crate) mod schema;
 
 use std::{
     io::Write as _,
+    iter,
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -286,9 +287,11 @@ fn merge(base: &mut Value, over: &Value) {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, and that the system gives nobody before it is used: below those that it picks from.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    iter::repeat_with(|| 10_000 + u16::from_le_bytes(Entropy::System.bytes()) % 20_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 /// A client of the tests' own.

@@ -8,10 +8,11 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use super::{
     claims,
+    desk::Desk,
     house::{
         AGENT, AGENT_REDIRECT_URI, AGENT_SECRET, DECLARED, House, LOGIN, PROGRAM_SECRET,
         PUBLIC_AGENT_AT_UPSTREAM, Plan, free_port, http,
-        peer::{Peer, node, play, python},
+        peer::{node, play},
     },
     key::Key,
     managed::id_token,
@@ -32,28 +33,7 @@ async fn the_conformance_tools_authorization_server_scenarios_succeed() {
     assert!(!checks.is_empty());
 }
 
-/// An MCP server with the tool that the example clients call, `fastmcp` from `PyPI`, at a port that was chosen before.
-struct Desk {
-    port: u16,
-    url: String,
-}
-
 impl Desk {
-    fn choose() -> Self {
-        let port = free_port();
-        Self { port, url: format!("http://127.0.0.1:{port}/mcp") }
-    }
-
-    fn open(&self, house: &House) -> Peer {
-        let server = json!({
-            "issuer": house.issuer,
-            "jwks_uri": house.url("/.well-known/jwks.json"),
-            "port": self.port,
-            "scope": "notes:read",
-        });
-        Peer::start(python("fastmcp_server.py").env("SERVER", server.to_string()))
-    }
-
     /// Runs the example client of this scenario against it.
     fn tried(&self, scenario: &str, context: &Value) -> Result<(), String> {
         let example = json!({ "scenario": scenario, "server": self.url, "context": context });
@@ -73,14 +53,14 @@ async fn the_enterprise_managed_client_calls_its_tool() {
     let desk = Desk::choose();
     let plan = Plan { managed: true, resources: vec![desk.url.clone()], ..Plan::default() };
     let house = House::build(plan).await;
-    let mut server = desk.open(&house);
+    let mut server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
     let metadata = format!("{}/.well-known/openid-configuration", house.upstream());
     let metadata: Value = http().get(metadata).send().await.unwrap().json().await.unwrap();
     let context = json!({
         "client_id": AGENT,
         "client_secret": AGENT_SECRET,
         "idp_client_id": PUBLIC_AGENT_AT_UPSTREAM,
-        "idp_id_token": id_token(house.upstream(), (PUBLIC_AGENT_AT_UPSTREAM, None), LOGIN),
+        "idp_id_token": id_token(house.upstream(), (PUBLIC_AGENT_AT_UPSTREAM, None), &json!({ "login": LOGIN })),
         "idp_issuer": house.upstream(),
         "idp_token_endpoint": metadata["token_endpoint"],
     });
@@ -118,8 +98,8 @@ async fn the_enterprise_managed_client_calls_its_tool_by_our_own_identity_provid
         ..Plan::default()
     };
     let theirs = House::build(plan).await;
-    let mut server = desk.open(&theirs);
-    let id_token = id_token(&idp, (DESK_APP, None), LOGIN);
+    let mut server = desk.open(&theirs.issuer, &theirs.url("/.well-known/jwks.json"), "ES256");
+    let id_token = id_token(&idp, (DESK_APP, None), &json!({ "login": LOGIN }));
     let context = json!({
         "client_id": AGENT,
         "client_secret": AGENT_SECRET,
@@ -144,7 +124,7 @@ async fn the_client_credentials_clients_list_the_tools() {
     });
     let desk = Desk::choose();
     let house = House::build(Plan { clients, resources: vec![desk.url.clone()], ..Plan::default() }).await;
-    let _server = desk.open(&house);
+    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
     let by_secret = json!({ "client_id": "by-secret", "client_secret": PROGRAM_SECRET });
     desk.is_used("auth/client-credentials-basic", &by_secret);
     let by_key = json!({ "client_id": "by-key", "private_key_pem": key.pem, "signing_algorithm": "ES256" });
@@ -175,7 +155,7 @@ async fn the_workload_client_lists_the_tools_by_a_token_of_its_platform() {
         ..Plan::default()
     };
     let house = House::build(plan).await;
-    let _server = desk.open(&house);
+    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
 
     let token = |audience: &str, from: i64| {
         key.sign(&json!({
@@ -196,8 +176,11 @@ async fn the_workload_client_lists_the_tools_by_a_token_of_its_platform() {
         })
     };
     desk.is_used("auth/wif-jwt-bearer", &presents(&valid));
-    let refused =
-        [(&valid, "presented before"), (&wrong_audience, "aud does not name us alone"), (&expired, "expired")];
+    let refused = [
+        (&valid, "presented before"),
+        (&wrong_audience, "aud does not name us alone"),
+        (&expired, "expired"),
+    ];
     for (token, reason) in refused {
         desk.tried("auth/wif-jwt-bearer", &presents(token)).unwrap_err();
         let log = house.log();

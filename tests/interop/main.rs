@@ -14,6 +14,7 @@ mod house;
 
 mod bound;
 mod conformance;
+mod desk;
 mod dev;
 mod key;
 mod keycloak;
@@ -25,8 +26,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use desk::Desk;
 use house::{
-    DECLARED, House, LOGIN, Plan, SAMPLE_SECRET, SAMPLE_SERVER, free_port, http,
+    DECLARED, House, LOGIN, Plan, SAMPLE_SECRET, SAMPLE_SERVER, http,
     peer::{Peer, node, play, python},
     schema::fresh_schema,
 };
@@ -102,18 +104,10 @@ async fn the_same_binary_serves_from_postgresql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_mcp_server_by_fastmcp_believes_our_tokens() {
-    let port = free_port();
-    let resource = format!("http://127.0.0.1:{port}/mcp");
+    let desk = Desk::choose();
+    let resource = desk.url.clone();
     let house = House::build(Plan { resources: vec![resource.clone()], ..Plan::default() }).await;
-    let server = json!({
-        "issuer": house.issuer,
-        "jwks_uri": house.url("/.well-known/jwks.json"),
-        "port": port,
-        "scope": "notes:read",
-        "scopes_supported": ["notes:read", "notes:write"],
-    });
-    let server = Peer::start(python("fastmcp_server.py").env("SERVER", server.to_string()));
-    assert_eq!(server.said("url"), resource);
+    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
     let mut options = options(&resource, &json!(null));
     options["call"]["name"] = "read_note".into();
     options["step_up"] = json!(null);

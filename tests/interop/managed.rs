@@ -29,13 +29,13 @@ use super::{
 };
 
 /// What an application, named by its id and secret at the provider, holds after a person has signed in to it there.
-pub(super) fn id_token(provider: &str, (client_id, secret): (&str, Option<&str>), login: &str) -> String {
+pub(super) fn id_token(provider: &str, (client_id, secret): (&str, Option<&str>), person: &Value) -> String {
     let sign_in = json!({
         "issuer": provider,
         "client_id": client_id,
         "client_secret": secret,
         "redirect_uri": AGENT_REDIRECT_URI,
-        "person": { "login": login },
+        "person": person,
     });
     let said = play(node("id_token.mjs").env("SIGN_IN", sign_in.to_string()), "");
     said[0]["id_token"].as_str().unwrap().to_owned()
@@ -43,7 +43,7 @@ pub(super) fn id_token(provider: &str, (client_id, secret): (&str, Option<&str>)
 
 /// What the agent holds.
 fn alices(house: &House) -> String {
-    id_token(house.upstream(), (AGENT_AT_UPSTREAM, Some(AGENT_SECRET)), LOGIN)
+    id_token(house.upstream(), (AGENT_AT_UPSTREAM, Some(AGENT_SECRET)), &json!({ "login": LOGIN }))
 }
 
 fn agent(house: &House, id_token: &str) -> Value {

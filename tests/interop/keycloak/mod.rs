@@ -1,5 +1,6 @@
 //! Keycloak as the provider, for real: its login form, its groups and roles, its keys, its outages.
 
+mod assertion;
 #[path = "../../it/support/browser.rs"]
 #[expect(dead_code, reason = "shared with the stories, which need more of it")]
 mod browser;
@@ -9,6 +10,7 @@ mod realm;
 mod sign_in;
 mod step_up;
 mod trouble;
+mod workload;
 
 /// The browser's client, which leaves redirects to it.
 #[expect(clippy::disallowed_methods, reason = "bounds are for the product's own requests")]

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::house::{
-    House, Plan, http,
+    House, Plan, free_port, http,
     peer::{Peer, keycloak},
 };
 
@@ -32,12 +32,33 @@ pub(super) struct Realm {
 impl Realm {
     /// A house whose people sign in at a realm of its own; Keycloak is asked directly, or at the address of a line to it.
     pub(super) async fn house(plan: Plan, line: Option<&str>) -> (House, Self) {
+        let port = free_port();
+        let realm = Self::for_broker(&format!("http://127.0.0.1:{port}")).await;
+        let house = realm.opens(Plan { port: Some(port), ..plan }, line).await;
+        (house, realm)
+    }
+
+    /// The realm of the tests' file, for a broker that will be there.
+    pub(super) async fn for_broker(issuer: &str) -> Self {
+        let file = include_str!("../../peers/keycloak/realm.json").replace(BROKER_IN_FILE, issuer);
+        Self::import(serde_json::from_str(&file).unwrap()).await
+    }
+
+    /// The realm of this file, under a name of its own.
+    pub(super) async fn import(mut file: Value) -> Self {
         static REALMS: AtomicUsize = AtomicUsize::new(1);
-        let name = format!("acme-{}", REALMS.fetch_add(1, Ordering::Relaxed));
+        let name = format!("realm-{}", REALMS.fetch_add(1, Ordering::Relaxed));
+        file["realm"] = name.clone().into();
+        administer(Method::POST, "", &file).await;
+        Self { name }
+    }
+
+    /// The house, which stands where the plan says.
+    pub(super) async fn opens(&self, plan: Plan, line: Option<&str>) -> House {
         let mut provider = json!({
             "preset": "keycloak",
             "url": line.unwrap_or_else(|| address()),
-            "realm": name,
+            "realm": self.name,
             "client_secret": "the broker's secret",
             "scopes": null,
             "claims": null,
@@ -46,13 +67,7 @@ impl Realm {
         for (key, value) in plan.provider.as_object().unwrap() {
             provider[key] = value.clone();
         }
-        let house = House::build(Plan { provider, ..plan }).await;
-        let realm = Self { name };
-        let file = include_str!("../../peers/keycloak/realm.json").replace(BROKER_IN_FILE, &house.issuer);
-        let mut file: Value = serde_json::from_str(&file).unwrap();
-        file["realm"] = realm.name.clone().into();
-        administer(Method::POST, "", &file).await;
-        (house, realm)
+        House::build(Plan { provider, ..plan }).await
     }
 
     /// What an administrator does in this realm by the Admin REST API.
@@ -65,6 +80,11 @@ impl Realm {
         let path = format!("/users?exact=true&username={login}");
         let found = self.administer(Method::GET, &path, &json!(null)).await;
         found[0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What it calls itself.
+    pub(super) fn issuer(&self) -> String {
+        self.url("")
     }
 
     /// An address of the realm's own.

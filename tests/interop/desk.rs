@@ -1,0 +1,36 @@
+//! An MCP server that we did not write, `fastmcp` from `PyPI`, with a tool that asks who is calling.
+
+use serde_json::json;
+
+use super::house::{
+    free_port,
+    peer::{Peer, python},
+};
+
+/// Its place, which is chosen before it opens, so that others can be told of it.
+pub(super) struct Desk {
+    port: u16,
+    pub(super) url: String,
+}
+
+impl Desk {
+    pub(super) fn choose() -> Self {
+        let port = free_port();
+        Self { port, url: format!("http://127.0.0.1:{port}/mcp") }
+    }
+
+    /// Opens it to those who hold a token of this issuer for reading notes.
+    pub(super) fn open(&self, issuer: &str, jwks_uri: &str, algorithm: &str) -> Peer {
+        let server = json!({
+            "issuer": issuer,
+            "jwks_uri": jwks_uri,
+            "algorithm": algorithm,
+            "port": self.port,
+            "scope": "notes:read",
+            "scopes_supported": ["notes:read", "notes:write"],
+        });
+        let server = Peer::start(python("fastmcp_server.py").env("SERVER", server.to_string()));
+        assert_eq!(server.said("url"), self.url);
+        server
+    }
+}
