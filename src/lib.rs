@@ -48,7 +48,8 @@ pub mod idp;
 pub mod token;
 pub mod vault;
 
-// What an operator may ask about all of it.
+// What an operator may do to all of it, and ask about it.
+pub mod admin;
 pub mod explain;
 
 // The house put together, and its doors.

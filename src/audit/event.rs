@@ -71,6 +71,20 @@ kinds! {
     RefreshReused = "refresh.reused" Refused;
     /// A grant was ended, and with it every token that stands on it.
     GrantRevoked = "grant.revoked" Success;
+    /// An operator switched a client off.
+    ClientDisabled = "client.disabled" Success;
+    /// An operator switched a client on again.
+    ClientEnabled = "client.enabled" Success;
+    /// An operator switched a provider off.
+    ProviderDisabled = "provider.disabled" Success;
+    /// An operator switched a provider on again.
+    ProviderEnabled = "provider.enabled" Success;
+    /// An operator shut a person out, and all of her access ended.
+    UserDisabled = "user.disabled" Success;
+    /// An operator let a person in again.
+    UserEnabled = "user.enabled" Success;
+    /// An operator shut a person out for good: all of her access ended, and what she had allowed was withdrawn.
+    UserOffboarded = "user.offboarded" Success;
     /// A signing or encryption key was made or met for the first time.
     KeyCreated = "key.created" Success;
     /// A signing key has got its successor, from whose first signature on it signs no more.

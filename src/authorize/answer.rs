@@ -41,7 +41,7 @@ pub(super) async fn answer(
     OwnForm(form): OwnForm,
 ) -> Result<Response, PageError> {
     session.check_csrf(form.get("csrf"))?;
-    let opened = open(&app, &id, &session).await?;
+    let opened = open(&app, &id, (&session, &origin)).await?;
     let signed_in = sufficient(&app, &opened, &session).ok_or_else(PageError::stale_link)?;
     match form.get("decision") {
         Some("allow") => {}

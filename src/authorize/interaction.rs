@@ -34,7 +34,7 @@ pub(super) async fn show(
     session: BrowserSession,
     origin: Origin,
 ) -> Result<Response, PageError> {
-    let opened = open(&app, &id, &session).await?;
+    let opened = open(&app, &id, (&session, &origin)).await?;
     let request = &opened.interaction.request;
     let step = match sufficient(&app, &opened, &session) {
         None => next::without_session(request),

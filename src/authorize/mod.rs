@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
     routing::{MethodRouter, get},
 };
@@ -30,9 +30,12 @@ use crate::{
     identity::session::BrowserSession,
     ids::{ClientId, InteractionId},
     oauth::{authorization::Reply, error::OAuthError, purpose::Role, redirect_uri::Reach},
-    store::interactions::{self, Interaction},
+    store::{
+        interactions::{self, Interaction},
+        switched_off::{self, Switch},
+    },
     web::{
-        error::PageError,
+        error::{Fault, PageError},
         page::see_other,
         request::{Origin, PageForm},
     },
@@ -84,7 +87,7 @@ async fn authorize(
     }
     app.limits.begun.count(origin.source, now);
     let PageForm(params) = form?;
-    let client = client_of(&app, role, params.get("client_id")).await?;
+    let client = client_of(&app, role, params.get("client_id"), &origin).await?;
     let reply = request::reply_of(&params, &client, app.config.issuer(role))?;
     let asked_of = (&app.config, role);
     let request = match request::validate(&params, &client, reply, is_cross_site(&headers), asked_of) {
@@ -113,19 +116,37 @@ async fn authorize(
     Ok(Redirect::to(&app.path(&format!("/interaction/{}", interaction.id))).into_response())
 }
 
-/// The client, or a page: nothing is ever sent to a redirect URI of a client that is not known.
-pub(crate) async fn client_of(app: &Arc<App>, role: Role, id: Option<&str>) -> Result<Client, PageError> {
+/// The client, or a page: nothing is ever sent to a redirect URI of a client that is not known, or switched off.
+async fn client_of(
+    app: &Arc<App>,
+    role: Role,
+    id: Option<&str>,
+    origin: &Origin,
+) -> Result<Client, PageError> {
     let id = id.ok_or_else(|| PageError::bad_application("It did not say which application it is."))?;
     let unknown = || PageError::bad_application("It calls itself by a name that is not known here.");
     let id = ClientId::try_from(id.to_owned()).map_err(|_| unknown())?;
-    clients::find(app, role, &id).await.map_err(|error| match error {
+    let client = clients::find(app, role, &id).await.map_err(|error| match error {
         ClientError::Unknown(_) => unknown().with_reason(error.to_string()),
         ClientError::Store(error) => PageError::from(error),
         ClientError::Document(error) => {
             PageError::bad_application(format!("Its description of itself could not be used: {error}."))
                 .with_reason(format!("client document {id}: {error:?}"))
         }
-    })
+    })?;
+    if !switched_off::is_off(&app.db, Switch::Client(&id)).await? {
+        return Ok(client);
+    }
+    let event = Event::new(Kind::AuthorizationRefused, &origin.recorded).client(&id);
+    app.record_refusal(origin, &event.reason("client_disabled")).await?;
+    Err(PageError::new(
+        StatusCode::FORBIDDEN,
+        Fault::Policy,
+        "This application has been switched off",
+        format!("The people who run this service do not let {} in at the moment.", client.name),
+        "Nothing was shared. If you need it for your work, ask them, and quote the number below.",
+    )
+    .with_reason(format!("client {id} is switched off")))
 }
 
 /// Whether a page of another site sent the browser here (Fetch Metadata). Browsers that do not say so count as sent.

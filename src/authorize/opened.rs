@@ -15,7 +15,7 @@ use crate::{
         interactions::{self, Interaction},
         sessions::SignedIn,
     },
-    web::error::PageError,
+    web::{error::PageError, request::Origin},
 };
 
 /// An interaction with what belongs to it, for one request of its browser.
@@ -29,7 +29,7 @@ pub(super) struct Opened<'a> {
 pub(super) async fn open<'a>(
     app: &'a Arc<App>,
     id: &str,
-    session: &BrowserSession,
+    (session, origin): (&BrowserSession, &Origin),
 ) -> Result<Opened<'a>, PageError> {
     let id = InteractionId::parse(id).ok_or_else(PageError::stale_link)?;
     let interaction = interactions::find(&app.db, &id, &session.browser_hash(), app.clock.now())
@@ -37,7 +37,7 @@ pub(super) async fn open<'a>(
         .filter(|interaction| interaction.answered_at.is_none())
         .ok_or_else(PageError::stale_link)?;
     let request = &interaction.request;
-    let client = client_of(app, request.purpose.role(), Some(request.client.as_str())).await?;
+    let client = client_of(app, request.purpose.role(), Some(request.client.as_str()), origin).await?;
     let still_registered = client.redirect_uris.iter().any(|known| known.admits(&request.reply.redirect_uri));
     let audience = app.audience(&request.purpose).filter(|_| still_registered);
     let audience = audience.ok_or_else(PageError::stale_link)?;

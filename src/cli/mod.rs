@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod admin;
 mod check;
 mod dev;
 mod explain;
@@ -30,6 +31,8 @@ enum Command {
     Check(check::Args),
     /// Say who may have what, and which rules decide it
     Explain(explain::Args),
+    /// Switch people, clients and providers off and on, and see what a person has
+    Admin(admin::Args),
     /// Show the presets for identity providers, and what each needs
     Providers(providers::Args),
     /// Make keys and list them
@@ -54,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &mut out),
         Command::Explain(args) => Ok(explain::run(&args, &mut out)),
+        Command::Admin(args) => admin::run(&args, &mut out),
         Command::Providers(args) => providers::run(&args, &mut out),
         Command::Keys(args) => keys::run(&args, &mut out),
         Command::Migrate(args) => migrate::run(&args, &mut out),

@@ -21,13 +21,15 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{About, Event, Kind},
     config::provider::{IssuerRule, Provider, ResponseIss},
     federation::discovery::Metadata,
-    identity::{session::BrowserSession, users::Refusal},
+    identity::session::BrowserSession,
     oauth::params::Params,
     secret::TokenHash,
-    store::logins::{self, Login},
+    store::{
+        logins::{self, Login},
+        switched_off::{self, Switch},
+    },
     web::{error::PageError, page::see_other, request::Origin},
 };
 
@@ -77,29 +79,10 @@ pub(super) async fn finish(
         Ok(()) => Ok(see_other(&app.path(&target))),
         Err(Stopped::Page(page)) => Err(*page),
         Err(Stopped::Refused(error)) => {
-            record(&app, provider, &error, &origin).await?;
+            error.record(&app, provider, &origin).await?;
             Err(error.page(provider, again))
         }
     }
-}
-
-/// Records that somebody was refused, where somebody decided it.
-async fn record(
-    app: &App,
-    provider: &Provider,
-    error: &SignInError,
-    origin: &Origin,
-) -> Result<(), PageError> {
-    let Some(code) = error.code() else { return Ok(()) };
-    let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
-    let event = match error {
-        SignInError::Refused(Refusal::Disabled(user)) => event.user(user),
-        SignInError::Refused(Refusal::Entry(refusal)) => {
-            event.about(About::default().rules([format!("providers.{}.{refusal}", provider.id)]))
-        }
-        _ => event,
-    };
-    Ok(app.record_refusal(origin, &event).await?)
 }
 
 /// Why the way back ends early.
@@ -124,6 +107,9 @@ async fn sign_in<'p>(
     (state, params): (&str, &Params),
     deadline: Instant,
 ) -> Result<Vouched<'p>, Stopped> {
+    if switched_off::is_off(&app.db, Switch::Provider(&provider.id)).await? {
+        return Err(Stopped::Refused(SignInError::SwitchedOff));
+    }
     let reached = app.federation.reach(provider, &app.upstream, &app.clock).await;
     let reached = reached.map_err(|error| Stopped::Refused(error.into()))?;
     let response_iss = params.get("iss");

@@ -16,9 +16,9 @@ use crate::{
     identity::session::BrowserSession,
     ids::InteractionId,
     oauth::params::Params,
-    store::interactions::Interaction,
+    store::{interactions::Interaction, switched_off},
     web::{
-        error::PageError,
+        error::{Fault, PageError},
         page::{self, FormTargets, see_other},
         pages,
         request::{Origin, OwnForm, PageForm},
@@ -34,8 +34,7 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let PageForm(params) = form?;
     let interaction = login::interaction_of(&app, params.get("interaction"), &session).await?;
-    let mut providers = app.config.providers.values();
-    if let (Some(only), None) = (providers.next(), providers.next()) {
+    if let [only] = open_to_all(&app).await?.as_slice() {
         let id = interaction.as_ref().map(|interaction| &interaction.id);
         return Ok(see_other(&app.path(&Begin::at(&only.id, id).path())));
     }
@@ -63,7 +62,8 @@ pub(super) async fn route(
     let interaction = login::interaction_of(&app, query.get("interaction"), &session).await?;
     let email = form.get("email").unwrap_or_default().trim();
     let domain = email.rsplit_once('@').map_or(email, |(_, domain)| domain).to_ascii_lowercase();
-    if let Some(provider) = home_of(&app.config, &domain) {
+    let open = open_to_all(&app).await?;
+    if let Some(provider) = home_of(&open, &app.config, &domain) {
         let id = interaction.as_ref().map(|interaction| &interaction.id);
         let begin = Begin { hint: Some(email), ..Begin::at(&provider.id, id) };
         return Ok(send(&app, provider, &begin.path()));
@@ -72,9 +72,17 @@ pub(super) async fn route(
     choose(&app, &session, interaction.as_ref(), typed).await
 }
 
-/// The provider that a domain's people are sent to: the first in the file that names it.
-fn home_of<'a>(config: &'a Config, domain: &str) -> Option<&'a Provider> {
-    config.providers.values().find(|provider| provider.email_domains.iter().any(|known| known == domain))
+/// The providers that are not switched off, in the order of the file.
+async fn open_to_all(app: &App) -> Result<Vec<&Provider>, PageError> {
+    let off = switched_off::providers(&app.db).await?;
+    Ok(app.config.providers.values().filter(|provider| !off.contains(&provider.id)).collect())
+}
+
+/// The provider that a domain's people are sent to: the first in the file that names it, if one is open; at one that is
+/// switched off they are told so.
+fn home_of<'a>(open: &[&'a Provider], config: &'a Config, domain: &str) -> Option<&'a Provider> {
+    let names = |provider: &&Provider| provider.email_domains.iter().any(|known| known == domain);
+    open.iter().copied().find(names).or_else(|| config.providers.values().find(names))
 }
 
 /// Sends the browser on with a page and not with a redirect: a form's redirect must stay within the page's
@@ -107,7 +115,17 @@ async fn choose(
     typed: Typed,
 ) -> Result<Response, PageError> {
     let id = interaction.map(|interaction| &interaction.id);
-    let by_domain = app.config.providers.values().any(|provider| !provider.email_domains.is_empty());
+    let open = open_to_all(app).await?;
+    if open.is_empty() {
+        return Err(PageError::new(
+            StatusCode::FORBIDDEN,
+            Fault::Policy,
+            "Signing in has been switched off",
+            "The people who run this service do not let anybody in at the moment.",
+            "Nothing was shared. If you need it for your work, ask them, and quote the number below.",
+        ));
+    }
+    let by_domain = open.iter().any(|provider| !provider.email_domains.is_empty());
     let email = by_domain.then(|| pages::EmailForm {
         action: login::with_query("/login", &[("interaction", id.map(InteractionId::as_str))]).into(),
         csrf: session.csrf_token(),
@@ -122,7 +140,7 @@ async fn choose(
         chrome: app.chrome(),
         asking: asking(app, interaction).await,
         email,
-        providers: app.config.providers.values().map(choice).collect(),
+        providers: open.into_iter().map(choice).collect(),
     };
     Ok(page::render(StatusCode::OK, &view, &FormTargets::own()))
 }

@@ -8,16 +8,25 @@ use super::{
     userinfo::UserinfoError,
 };
 use crate::{
+    app::App,
+    audit::{About, Event, Kind},
     config::provider::Provider,
     identity::{claims::NoSubject, users::Refusal},
     jose::{JwksError, VerifyError},
     net::NetError,
-    web::error::{Fault, PageError},
+    store::StoreError,
+    web::{
+        error::{Fault, PageError},
+        request::Origin,
+    },
 };
 
 /// Why nobody was signed in. Nothing was written of it but, where somebody refused, the line in the record.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SignInError {
+    /// The operator has switched the provider off.
+    #[error("is switched off")]
+    SwitchedOff,
     /// The provider's discovery document cannot be had or used.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
@@ -71,6 +80,8 @@ enum Meaning {
     Again,
     /// Not recent enough a proof.
     TooOld,
+    /// The operator does not want it asked.
+    SwitchedOff,
 }
 
 const TOO_SLOW: &str = "it did not answer in time";
@@ -88,6 +99,25 @@ fn outage(error: &NetError) -> Option<&'static str> {
 }
 
 impl SignInError {
+    /// Records that somebody was refused, where somebody decided it.
+    pub(super) async fn record(
+        &self,
+        app: &App,
+        provider: &Provider,
+        origin: &Origin,
+    ) -> Result<(), StoreError> {
+        let Some(code) = self.code() else { return Ok(()) };
+        let event = Event::new(Kind::SignInRefused, &origin.recorded).provider(&provider.id).reason(code);
+        let event = match self {
+            Self::Refused(Refusal::Disabled(user)) => event.user(user),
+            Self::Refused(Refusal::Entry(refusal)) => {
+                event.about(About::default().rules([format!("providers.{}.{refusal}", provider.id)]))
+            }
+            _ => event,
+        };
+        app.record_refusal(origin, &event).await
+    }
+
     /// A stable code for the record. `None`: nobody decided anything, so there is nothing to record.
     pub(super) fn code(&self) -> Option<&'static str> {
         match self.meaning() {
@@ -95,15 +125,17 @@ impl SignInError {
             Ok(Meaning::Untrustworthy) => Some("provider_untrustworthy"),
             Ok(Meaning::Declined) => Some("provider_declined"),
             Ok(Meaning::TooOld) => Some("authentication_too_old"),
+            Ok(Meaning::SwitchedOff) => Some("provider_disabled"),
             Ok(Meaning::Unreachable(_) | Meaning::Unregistered | Meaning::Again) => None,
         }
     }
 
     /// What it means, unless it is we who refuse.
     fn meaning(&self) -> Result<Meaning, &Refusal> {
-        use Meaning::{Again, Declined, TooOld, Unreachable, Unregistered, Untrustworthy};
+        use Meaning::{Again, Declined, SwitchedOff, TooOld, Unreachable, Unregistered, Untrustworthy};
         let net = |error: &NetError| outage(error).map_or(Untrustworthy, Unreachable);
         Ok(match self {
+            Self::SwitchedOff => SwitchedOff,
             Self::Discovery(DiscoveryError::Fetch(error)) => net(error),
             Self::Response(code) => match code.as_str() {
                 "access_denied" => Declined,
@@ -198,6 +230,13 @@ impl SignInError {
                 "Nothing was shared. Sign in again, and tell the people who run this service if it does not help.",
             )
             .with_link("Sign in again", anew),
+            Ok(Meaning::SwitchedOff) => PageError::new(
+                StatusCode::FORBIDDEN,
+                Fault::Policy,
+                format!("Signing in with {name} has been switched off"),
+                format!("The people who run this service do not let anybody in through {name} at the moment."),
+                "Nothing was shared. If you need it for your work, ask them, and quote the number below.",
+            ),
         };
         page.with_contact(provider.contact.clone())
             .with_reason(format!("{}: {} {self}", provider.id, provider.name))

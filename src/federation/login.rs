@@ -28,6 +28,7 @@ use crate::{
     store::{
         interactions::{self, Interaction},
         logins::{self, Login},
+        switched_off::{self, Switch},
     },
     web::{
         error::PageError,
@@ -180,6 +181,10 @@ pub(super) async fn begin(
         hint: params.get("login_hint"),
         anew: params.get("prompt") == Some("login"),
     };
+    if switched_off::is_off(&app.db, Switch::Provider(&provider.id)).await? {
+        SignInError::SwitchedOff.record(&app, provider, &origin).await?;
+        return Err(SignInError::SwitchedOff.page(provider, begin));
+    }
     let asked = Asked::of(interaction.as_ref().map(|found| &*found.request), &begin, provider);
     let reached = app.federation.reach(provider, &app.upstream, &app.clock).await;
     let reached = reached.map_err(|error| SignInError::from(error).page(provider, begin))?;

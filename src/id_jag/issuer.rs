@@ -11,6 +11,7 @@ use crate::{
     },
     id_jag::Refusal,
     jose::{Unverified, Verified},
+    store::switched_off::{self, Switch},
 };
 
 /// An issuer, and the rules of the provider that speaks for it.
@@ -73,7 +74,12 @@ impl<'c, R: Copy> Trusted<'c, R> {
         let tried = named.or_else(|| these.next()).ok_or(Refusal::Issuer)?;
         let outcome = tried.verify(app, assertion).await;
         let trusted = named.ok_or(Refusal::Issuer)?;
-        Ok((trusted, outcome?))
+        let verified = outcome?;
+        let provider = &trusted.provider.id;
+        if switched_off::is_off(&app.db, Switch::Provider(provider)).await? {
+            return Err(Refusal::SwitchedOff(provider.clone()));
+        }
+        Ok((trusted, verified))
     }
 
     async fn verify(&self, app: &App, assertion: Unverified<'_>) -> Result<Verified, Refusal> {

@@ -10,6 +10,7 @@ use crate::{
         assertion::NobodyNamed,
         users::{self, ResolveError},
     },
+    ids::ProviderId,
     jose::VerifyError,
     oauth::error::ErrorCode,
     policy::Decision,
@@ -29,6 +30,9 @@ pub enum Refusal {
     /// Nobody trusts who made it.
     #[error("its issuer is none whose assertions are accepted")]
     Issuer,
+    /// The operator has switched the provider off.
+    #[error("the provider {0} is switched off")]
+    SwitchedOff(ProviderId),
     /// The keys of its issuer could not be found: a fault, and none of the assertion's.
     #[error("{issuer} {error}")]
     Unreachable {
@@ -124,6 +128,7 @@ impl Refusal {
             Self::Token(error) => code_of(error),
             Self::Algorithm => "assertion_algorithm",
             Self::Issuer => "assertion_issuer",
+            Self::SwitchedOff(_) => "provider_disabled",
             Self::Unreachable { .. } => "assertion_issuer_unreachable",
             Self::Lifetime(_) => "assertion_lifetime",
             Self::Audience => "assertion_audience",
@@ -152,6 +157,7 @@ impl Refusal {
             Self::Token(_)
             | Self::Algorithm
             | Self::Issuer
+            | Self::SwitchedOff(_)
             | Self::Lifetime(_)
             | Self::Audience
             | Self::Client
@@ -181,6 +187,7 @@ impl Refusal {
         };
         let about = match &self {
             Self::Person(users::Refusal::Disabled(user)) => about.user(user),
+            Self::SwitchedOff(provider) => about.provider(provider),
             Self::Policy(decision) => about.rules(decision.reasons()),
             _ => about,
         };

@@ -60,6 +60,8 @@ pub struct Ended {
     pub sessions: Vec<EndedSession>,
     /// The grants, and with each its refresh tokens.
     pub grants: Vec<EndedGrant>,
+    /// How many codes under way.
+    pub codes: u64,
 }
 
 /// Ends access in a transaction, and records each session and grant that ended.
@@ -86,26 +88,26 @@ impl Ending<'_> {
     /// Ends one session, and all that was born in it; if it has expired, that alone.
     pub async fn session(&self, tx: &mut Tx, id: &SessionId) -> Result<Ended, StoreError> {
         let session = sessions::delete(tx, id).await?;
-        codes::void_of_session(tx, id).await?;
+        let codes = codes::void_of_session(tx, id).await?;
         let grants = grants::revoke_of_session(tx, id, self.chance.0.now()).await?;
         upstream_sessions::delete(tx, id).await?;
-        self.record(tx, Ended { sessions: session.into_iter().collect(), grants }).await
+        self.record(tx, Ended { sessions: session.into_iter().collect(), grants, codes }).await
     }
 
     /// Ends all sessions of a user, and what is named besides.
     pub async fn user(&self, tx: &mut Tx, user: &UserId, extent: Extent) -> Result<Ended, StoreError> {
         let sessions = sessions::delete_of_user(tx, user).await?;
-        codes::void_of_user(tx, user).await?;
+        let codes = codes::void_of_user(tx, user).await?;
         let only_from_browsers = extent == Extent::Browsers;
         let grants = grants::revoke_of_user(tx, user, (only_from_browsers, self.chance.0.now())).await?;
         upstream_sessions::delete_of_user(tx, user).await?;
-        self.record(tx, Ended { sessions, grants }).await
+        self.record(tx, Ended { sessions, grants, codes }).await
     }
 
     /// Ends one session alone: what was born in it goes on without it.
     pub async fn session_alone(&self, tx: &mut Tx, id: &SessionId) -> Result<(), StoreError> {
         let sessions = sessions::delete(tx, id).await?.into_iter().collect();
-        self.record(tx, Ended { sessions, grants: Vec::new() }).await.map(drop)
+        self.record(tx, Ended { sessions, ..Ended::default() }).await.map(drop)
     }
 
     /// Ends what one provider stands behind, in transactions small enough not to keep others waiting. Answers how many
@@ -121,7 +123,7 @@ impl Ending<'_> {
                 grants += ended.grants.len();
             }
             let rest = grants::revoke_of_provider(&mut tx, provider, (BATCH, self.chance.0.now())).await?;
-            let rest = self.record(&mut tx, Ended { sessions: Vec::new(), grants: rest }).await?.grants.len();
+            let rest = self.record(&mut tx, Ended { grants: rest, ..Ended::default() }).await?.grants.len();
             tx.commit().await?;
             if ids.is_empty() && rest == 0 {
                 return Ok((sessions, grants));

@@ -107,24 +107,24 @@ pub async fn consume(
     Ok(taken.is_some())
 }
 
-/// Takes away the codes of a session that are not used yet. Whoever is using one is waited for.
-pub async fn void_of_session(tx: &mut Tx, session: &SessionId) -> Result<(), StoreError> {
+/// Takes away the codes of a session that are not used yet; how many. Whoever is using one is waited for.
+pub async fn void_of_session(tx: &mut Tx, session: &SessionId) -> Result<u64, StoreError> {
     on!(tx, |executor| {
         sqlx::query("DELETE FROM codes WHERE session_id = $1 AND consumed_at IS NULL")
             .bind(session)
             .execute(executor)
             .await
-            .map(drop)
+            .map(|done| done.rows_affected())
     })
 }
 
-/// Takes away all codes of a user that are not used yet. Whoever is using one is waited for.
-pub async fn void_of_user(tx: &mut Tx, user: &UserId) -> Result<(), StoreError> {
+/// Takes away all codes of a user that are not used yet; how many. Whoever is using one is waited for.
+pub async fn void_of_user(tx: &mut Tx, user: &UserId) -> Result<u64, StoreError> {
     on!(tx, |executor| {
         sqlx::query("DELETE FROM codes WHERE user_id = $1 AND consumed_at IS NULL")
             .bind(user)
             .execute(executor)
             .await
-            .map(drop)
+            .map(|done| done.rows_affected())
     })
 }

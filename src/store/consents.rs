@@ -88,3 +88,13 @@ pub async fn delete(
     .map(|done| done.rows_affected()))?;
     Ok(deleted == 1)
 }
+
+/// Withdraws all of a user's consents and names them.
+pub async fn delete_of_user(tx: &mut Tx, user: &UserId) -> Result<Vec<Consent>, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_as("DELETE FROM consents WHERE user_id = $1 RETURNING *")
+            .bind(user)
+            .fetch_all(executor)
+            .await
+    })
+}

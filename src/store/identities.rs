@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use super::{Db, Engine, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{IdentityId, ProviderId, UserId},
+    ids::{ClientId, IdentityId, ProviderId, UserId},
     jose::json::Object,
 };
 
@@ -212,6 +212,19 @@ pub async fn find_enabled(db: &Db, id: &IdentityId) -> Result<Option<Identity>, 
                           WHERE i.id = $1 AND u.disabled_at IS NULL AND NOT EXISTS \
                           (SELECT 1 FROM switched_off o WHERE o.kind = 'provider' AND o.name = i.provider)";
     on!(db, |executor| sqlx::query_as(SELECT).bind(id).fetch_optional(executor).await)
+}
+
+/// The same, unless `client`, who asks for her, is switched off.
+pub async fn find_enabled_for(
+    db: &Db,
+    id: &IdentityId,
+    client: &ClientId,
+) -> Result<Option<Identity>, StoreError> {
+    const SELECT: &str = "SELECT i.* FROM identities i JOIN users u ON u.id = i.user_id \
+                          WHERE i.id = $1 AND u.disabled_at IS NULL AND NOT EXISTS \
+                          (SELECT 1 FROM switched_off o WHERE (o.kind = 'provider' AND o.name = i.provider) \
+                          OR (o.kind = 'client' AND o.name = $2))";
+    on!(db, |executor| sqlx::query_as(SELECT).bind(id).bind(client).fetch_optional(executor).await)
 }
 
 /// All accounts of a person, the oldest first.

@@ -27,6 +27,7 @@ pub mod revocations;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;
+pub mod switched_off;
 pub mod upstream_sessions;
 pub mod users;
 

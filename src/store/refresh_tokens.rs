@@ -1,7 +1,11 @@
 //! Table `refresh_tokens`: the members of a family, each used once.
 
 use super::{Db, StoreError, Tx, on};
-use crate::{clock::Timestamp, ids::GrantId, secret::TokenHash};
+use crate::{
+    clock::Timestamp,
+    ids::{GrantId, UserId},
+    secret::TokenHash,
+};
 
 /// One refresh token.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -61,4 +65,17 @@ pub async fn rotate(tx: &mut Tx, hash: &TokenHash, salt: &[u8], now: Timestamp) 
     .fetch_optional(executor)
     .await)?;
     Ok(taken.is_some())
+}
+
+/// How many tokens of a user's could still be used.
+pub async fn unused_of_user(tx: &mut Tx, user: &UserId) -> Result<i64, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_scalar(
+            "SELECT count(*) FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id
+             WHERE g.user_id = $1 AND g.revoked_at IS NULL AND t.used_at IS NULL",
+        )
+        .bind(user)
+        .fetch_one(executor)
+        .await
+    })
 }

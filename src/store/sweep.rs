@@ -59,12 +59,14 @@ const LINES: &[Line] = &[
                 WHERE g.user_id = consents.user_id AND g.client_id = consents.client_id \
                 AND g.resource = consents.resource AND g.revoked_at IS NULL AND g.expires_at > $1)",
     },
-    // A registration that was not used for thirty days goes, unless somebody still relies on it.
+    // A registration that was not used for thirty days goes, unless somebody still relies on it; or it is switched off,
+    // and would come back under another id.
     Line {
         table: "clients",
         key: "id",
         ended: "last_used_at <= $1 - 2592000000 AND NOT EXISTS (SELECT 1 FROM grants g \
-                WHERE g.client_id = clients.id AND g.revoked_at IS NULL AND g.expires_at > $1)",
+                WHERE g.client_id = clients.id AND g.revoked_at IS NULL AND g.expires_at > $1) \
+                AND NOT EXISTS (SELECT 1 FROM switched_off o WHERE o.kind = 'client' AND o.name = clients.id)",
     },
 ];
 

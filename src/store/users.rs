@@ -1,7 +1,30 @@
 //! The table `users`.
 
-use super::{StoreError, Tx, on};
+use super::{Db, StoreError, Tx, on};
 use crate::{clock::Timestamp, ids::UserId};
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct User {
+    /// Her id.
+    pub id: UserId,
+    /// Her name, as a provider said last.
+    pub name: Option<String>,
+    /// Her address, as a provider said last.
+    pub email: Option<String>,
+    /// When she first came.
+    pub created_at: Timestamp,
+    /// Since when she is shut out.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// The person of this id.
+pub async fn find(db: &Db, id: &UserId) -> Result<Option<User>, StoreError> {
+    on!(db, |executor| sqlx::query_as("SELECT * FROM users WHERE id = $1")
+        .bind(id)
+        .fetch_optional(executor)
+        .await)
+}
 
 /// Adds a person.
 pub async fn insert(
@@ -42,4 +65,24 @@ pub async fn relabel(
         done.map(|done| done.rows_affected())
     })?;
     Ok(relabelled == 1)
+}
+
+/// Shuts a person out. Whoever is letting her in at this moment is waited for. `false`: she is shut out already.
+pub async fn disable(tx: &mut Tx, id: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+    const UPDATE: &str = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+    let disabled = on!(tx, |executor| {
+        let done = sqlx::query(UPDATE).bind(id).bind(now).execute(executor).await;
+        done.map(|done| done.rows_affected())
+    })?;
+    Ok(disabled == 1)
+}
+
+/// Lets a person in again. `false`: she was not shut out.
+pub async fn enable(tx: &mut Tx, id: &UserId) -> Result<bool, StoreError> {
+    const UPDATE: &str = "UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
+    let enabled = on!(tx, |executor| {
+        let done = sqlx::query(UPDATE).bind(id).execute(executor).await;
+        done.map(|done| done.rows_affected())
+    })?;
+    Ok(enabled == 1)
 }

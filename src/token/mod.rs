@@ -21,13 +21,16 @@ use axum::{
 
 use crate::{
     app::{App, Audience},
-    audit::{Event, Kind},
+    audit::{About, Event, Kind},
     clients::authenticate::{Authenticated, authenticate},
     dpop::Proof,
     idp,
     jose::Thumbprint,
     oauth::{error::ErrorCode, grant_type::GrantType, params::Params, purpose::Role},
-    store::{Tx, replays},
+    store::{
+        Tx, replays,
+        switched_off::{self, Switch},
+    },
     web::{
         error::ApiError,
         request::{ApiForm, Origin},
@@ -174,10 +177,15 @@ async fn prove(
 }
 
 async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiError> {
+    let client = request.client.client();
+    if switched_off::is_off(&app.db, Switch::Client(&client.id)).await? {
+        return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client has been switched off here")
+            .with_about(About::default().reason("client_disabled")));
+    }
     let grant = GrantType::parse(request.params.require("grant_type")?)
         .filter(|grant| GrantType::served(request.role).contains(grant))
         .ok_or_else(|| ApiError::new(ErrorCode::UnsupportedGrantType, "this grant_type is not supported"))?;
-    if !request.client.client().may_use(grant) {
+    if !client.may_use(grant) {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
     }
     let issuance = match (grant, request.role) {

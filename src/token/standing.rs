@@ -14,6 +14,7 @@ use crate::{
         consents::{self, Consent},
         grants::{Grant, GrantOrigin},
         identities,
+        switched_off::{self, Switch},
     },
     web::error::ApiError,
 };
@@ -43,7 +44,7 @@ pub async fn confirm(
     scope: &ScopeSet,
 ) -> Result<(Standing, ScopeSet), ApiError> {
     let about = About::default().user(user).client(client).resource(audience.uri()).asked(scope);
-    let (standing, about) = look_up(app, (user, identity), about).await?;
+    let (standing, about) = look_up(app, (user, identity), client, about).await?;
     let consent = consents::find(&app.db, user, client, &audience.purpose())
         .await?
         .ok_or_else(|| gone(&about, "the consent was withdrawn"))?;
@@ -71,7 +72,7 @@ pub async fn confirm_grant(
         return confirm(app, user, client, audience, scope).await;
     };
     let about = About::default().user(&grant.user_id).client(client).resource(&resource.uri).asked(scope);
-    let (standing, about) = look_up(app, user, about).await?;
+    let (standing, about) = look_up(app, user, client, about).await?;
     let provider = app.config.providers.get(&standing.subject.provider);
     let worth = provider.and_then(|provider| provider.id_jag.as_ref());
     let asked = Asked { client, resource, scope };
@@ -79,15 +80,17 @@ pub async fn confirm_grant(
     Ok((standing, left_of(scope, &decision, about)?))
 }
 
-/// The user, if she is not shut out and her provider still lets her in.
+/// The user, if she is not shut out, nothing between her and the client is switched off, and her provider still lets her
+/// in.
 async fn look_up(
     app: &App,
     (user, identity): (&UserId, &IdentityId),
+    client: &ClientId,
     about: About,
 ) -> Result<(Standing, About), ApiError> {
-    let account = identities::find_enabled(&app.db, identity)
-        .await?
-        .ok_or_else(|| gone(&about, format!("user {user} is disabled or gone")))?;
+    let Some(account) = identities::find_enabled_for(&app.db, identity, client).await? else {
+        return Err(off(app, (user, identity), client, about).await?);
+    };
     let about = about.provider(&account.provider);
     let Some(provider) = app.config.providers.get(&account.provider) else {
         return Err(gone(&about, format!("provider {} is no longer configured", account.provider)));
@@ -105,6 +108,28 @@ async fn look_up(
         upstream_subject: account.subject,
     };
     Ok((standing, about))
+}
+
+/// What it is that is off.
+async fn off(
+    app: &App,
+    (user, identity): (&UserId, &IdentityId),
+    client: &ClientId,
+    about: About,
+) -> Result<ApiError, ApiError> {
+    if switched_off::is_off(&app.db, Switch::Client(client)).await? {
+        return Ok(gone(&about.reason("client_disabled"), format!("client {client} is switched off")));
+    }
+    let accounts = identities::of_user(&app.db, user).await?;
+    let Some(account) = accounts.into_iter().find(|account| account.identity.id == *identity) else {
+        return Ok(gone(&about, format!("user {user} is gone")));
+    };
+    let provider = account.identity.provider;
+    let about = about.provider(&provider);
+    Ok(match account.disabled_at {
+        Some(_) => gone(&about.reason("user_disabled"), format!("user {user} is disabled")),
+        None => gone(&about.reason("provider_disabled"), format!("provider {provider} is switched off")),
+    })
 }
 
 /// What a decision leaves of the scopes that were asked about. Of no scope the policy grants the resource's defaults,

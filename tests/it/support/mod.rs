@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod command;
 pub(crate) mod dpop;
 pub(crate) mod server;
 pub(crate) mod setup;
