@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let entries: Result<Vec<_>, _> = fs::read_dir(root.join("providers"))?.collect();
     let mut files: Vec<_> = entries?.into_iter().map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
-    files.sort();
+    files.sort_by(|one, other| one.file_stem().cmp(&other.file_stem()));
     let mut list = String::from("&[\n");
     for file in files {
         let name = file.file_stem().and_then(|stem| stem.to_str()).ok_or("a preset's name is UTF-8")?;

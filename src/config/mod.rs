@@ -5,6 +5,7 @@
 
 pub mod claims;
 pub mod client;
+pub mod connection;
 pub mod database;
 pub mod dpop;
 pub mod encryption;
@@ -31,6 +32,7 @@ use indexmap::IndexMap;
 
 use self::{
     client::{DeclaredClient, RESERVED_ID_PREFIX},
+    connection::Connections,
     database::Database,
     dpop::Dpop,
     encryption::Encryption,
@@ -67,6 +69,8 @@ pub struct Config {
     pub resources: IndexMap<ResourceId, Resource>,
     /// `clients:`, in the order of the file.
     pub clients: IndexMap<ClientId, DeclaredClient>,
+    /// `connections:`, in the order of the file.
+    pub connections: Connections,
     /// `idp:`, where the file has it.
     pub idp: Option<Idp>,
     /// `registration:`
@@ -173,6 +177,8 @@ impl Config {
             .collect();
         let resources = Resource::read_all(root, &names, loopback);
         let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
+        let around = connection::Around { names: &names, resources: &resources, loopback };
+        let connections = Connections::read(root, &presets, &around);
         let idp = Idp::read(root, &names, server.as_ref(), loopback);
         let registration = root.section("registration", Registration::read);
         let dpop = root.section("dpop", Dpop::read);
@@ -184,6 +190,7 @@ impl Config {
             providers,
             resources,
             clients,
+            connections,
             idp,
             registration: registration?,
             dpop,

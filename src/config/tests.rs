@@ -43,6 +43,8 @@ fn example_environment() -> Environment {
         ("PARTNER_CLIENT_SECRET", "hunter2-partner"),
         ("TICKETS_SECRET", "hunter2-tickets-secret"),
         ("DESK_SECRET", "hunter2-desk-secret"),
+        ("GITHUB_CLIENT_SECRET", "hunter2-github"),
+        ("CRM_CLIENT_SECRET", "hunter2-crm"),
         ("REGISTRATION_TOKEN", "hunter2-registration"),
     ])
     .with_file("presets/README.md", "not a preset")

@@ -12,14 +12,12 @@ use oauth2::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    client_assertion::{self, UnusableKey},
-    discovery::Metadata,
-};
+use super::discovery::Metadata;
 use crate::{
     clock::Clock,
     config::provider::{AssertionAudience, Provider, UpstreamClientAuth},
     entropy::Entropy,
+    jose::client_assertion::{self, UnusableKey},
     net::{NetError, Upstream},
     secret::Secret,
 };

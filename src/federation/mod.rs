@@ -7,7 +7,6 @@
 mod backchannel;
 mod callback;
 mod chooser;
-mod client_assertion;
 mod conversation;
 mod discovery;
 mod enter;

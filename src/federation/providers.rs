@@ -44,7 +44,7 @@ pub struct Reached {
 
 impl<M> Seen<M> {
     fn nothing() -> Self {
-        Self { discovery: Discovery::new(), jwks: Mutex::default() }
+        Self { discovery: Discovery::default(), jwks: Mutex::default() }
     }
 
     /// The keys at this address; those that are kept, while it is the same.

@@ -4,6 +4,7 @@
 //! used in a decision. JSON is read by [`json`], which refuses what parsers read differently. jsonwebtoken computes
 //! the signature; every other check is ours, since it must follow our clock and our lists.
 
+pub mod client_assertion;
 pub mod json;
 pub mod jwks;
 pub mod key_set;

@@ -7,6 +7,7 @@
 mod error;
 mod freshness;
 mod guarded;
+pub(crate) mod kept;
 mod special_use;
 mod upstream;
 
@@ -18,6 +19,7 @@ use url::Url;
 pub use error::NetError;
 pub use freshness::lifetime;
 pub use guarded::Guarded;
+pub use kept::Kept;
 pub use special_use::is_special_use;
 pub use upstream::Upstream;
 

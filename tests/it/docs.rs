@@ -36,13 +36,14 @@ const AROUND: [(&str, &str); 5] = [
 ];
 
 /// The sections that may stand alone.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "server",
     "database",
     "encryption",
     "providers",
     "resources",
     "clients",
+    "connections",
     "idp",
     "registration",
     "dpop",

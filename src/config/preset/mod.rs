@@ -1,19 +1,19 @@
 //! Presets: how an upstream behaves, as data.
 //!
 //! A preset is a file in `providers/`, compiled in, and a folder of the operator's may add to them or replace
-//! them. It names the parameters that an operator fills in and makes the provider from them.
+//! them. It names the parameters that an operator fills in, and makes from them the provider by which people sign in,
+//! the connection that keeps their accounts there, or either.
 
+pub(super) mod connection;
+pub(super) mod filled;
 mod read;
+mod sign_in;
 pub(super) mod template;
 
 use indexmap::IndexMap;
 use url::Url;
 
-use self::template::Template;
-use super::{
-    claims::ClaimPath,
-    provider::{behaviour::Behaviour, client_auth::Method},
-};
+pub use self::{connection::ConnectionPart, sign_in::SignInPart};
 
 /// A preset, checked.
 #[derive(Debug, Clone)]
@@ -28,23 +28,12 @@ pub struct Preset {
     pub docs: Url,
     /// The day on which it last ran against a real account. `None`: never yet.
     pub verified: Option<String>,
-    /// What the operator fills in.
+    /// What the operator fills in. A connection has those that its own part names.
     pub parameters: IndexMap<String, Parameter>,
-    /// A `sign_in` that suits most, as one line of YAML.
-    pub sign_in: String,
-    /// What the operator does at the vendor's; `{redirect_uri}` stands for ours.
-    pub register: Vec<String>,
-    /// What is worth knowing.
-    pub notes: Vec<String>,
-    pub(super) issuer: Template,
-    pub(super) discovery_url: Option<Template>,
-    pub(super) multi_tenant: Option<MultiTenant>,
-    pub(super) client_auth: Vec<Method>,
-    pub(super) authorize_params: IndexMap<String, Template>,
-    pub(super) refused_params: IndexMap<String, String>,
-    pub(super) hosted_domain: Option<Template>,
-    pub(super) required_claims: IndexMap<ClaimPath, Template>,
-    pub(super) behaviour: Behaviour,
+    /// How people sign in by it, where they can.
+    pub sign_in: Option<SignInPart>,
+    /// How their accounts there are used, where that can be.
+    pub connection: Option<ConnectionPart>,
 }
 
 /// Something that the operator fills in: a key of the provider.
@@ -66,19 +55,6 @@ pub struct Parameter {
     pub list: bool,
 }
 
-/// When one registration serves several tenants, each with an issuer of its own.
-#[derive(Debug, Clone)]
-pub(super) struct MultiTenant {
-    /// The parameter that decides it,
-    pub(super) parameter: String,
-    /// by having one of these values.
-    pub(super) values: Vec<String>,
-    /// The issuer, in which `{tid}` stays for the token's tenant.
-    pub(super) issuer: Template,
-    /// The parameter that lists the tenants which are let in.
-    pub(super) tenants: String,
-}
-
 /// The presets there are, by name.
 #[derive(Debug, Clone)]
 pub struct Presets(IndexMap<String, Preset>);
@@ -98,22 +74,9 @@ impl Presets {
     pub fn names(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
     }
-}
 
-impl Preset {
-    /// The ways in which we may prove ourselves, by their registered names, the preferred one first.
-    pub fn client_auth_methods(&self) -> Vec<&'static str> {
-        let name = |method| Method::NAMES.iter().find(|(_, m)| m == method).map(|(name, _)| *name);
-        self.client_auth.iter().filter_map(name).collect()
-    }
-
-    /// What is asked for unless the operator says otherwise.
-    pub fn scopes(&self) -> &[String] {
-        &self.behaviour.scopes
-    }
-
-    /// Where the groups are, if anywhere.
-    pub fn groups_claim(&self) -> Option<&ClaimPath> {
-        self.behaviour.claims.groups.as_ref()
+    /// The names of those with the part that `has` looks for.
+    pub(super) fn names_with(&self, has: impl Fn(&Preset) -> bool) -> Vec<&str> {
+        self.iter().filter(|preset| has(preset)).map(|preset| preset.name.as_str()).collect()
     }
 }

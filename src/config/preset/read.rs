@@ -6,18 +6,14 @@ use indexmap::IndexMap;
 use regex::Regex;
 use url::Url;
 
-use super::{MultiTenant, Parameter, Preset, Presets, template::Template};
+use super::{ConnectionPart, Parameter, Preset, Presets, SignInPart};
 use crate::config::{
-    claims::ClaimPath,
+    connection,
     environment::Environment,
     expand::reason,
-    form::{one_of, text},
+    form::text,
     problem::{Problem, Problems, Wrong},
-    provider::{
-        RESERVED_KEYS,
-        behaviour::{Behaviour, parameter_name},
-        client_auth::Method,
-    },
+    provider,
     reader::{Reading, Section},
     yaml,
 };
@@ -102,57 +98,31 @@ impl Preset {
         let verified = root.optional("verified", date);
         let parameters: IndexMap<_, _> =
             root.entries("parameters", parameter, |_, section| Parameter::read(section));
-        let names: Vec<_> =
-            parameters.iter().filter(|(_, p)| !p.list).map(|(name, _)| name.as_str()).collect();
-        let template = |written: String| Template::parse(&written, &names);
-
-        let issuer = root.required("issuer", "the issuer, with parameters in braces", template);
-        let discovery_url = root.optional("discovery_url", template);
-        let multi_tenant = root
-            .has("multi_tenant")
-            .then(|| root.section("multi_tenant", |section| MultiTenant::read(section, &parameters)));
-        let client_auth = root.list("client_auth", one_of(&Method::NAMES)).unwrap_or_default();
-        if root.count("client_auth") == 0 {
-            root.problem("client_auth", "is missing: the ways to prove ourselves, the preferred one first");
-        }
-        let refused_params = root.texts("refused_params", text_name, |_, reason| text(reason));
-        let authorize_params =
-            root.texts("authorize_params", parameter_name(&refused_params), |_, written| template(written));
-        let (hosted_domain, required_claims) = root.section("require", |require| {
-            let claims = require.texts("claims", ClaimPath::try_from, |_, written| template(written));
-            (require.optional("hosted_domain", template), claims)
-        });
-        let behaviour = Behaviour::read(root, Behaviour::standard());
-        if multi_tenant.is_some() && behaviour.claims.tenant.is_none() {
-            root.problem("multi_tenant", "needs claims.tenant, which tells the tenants apart");
-        }
+        let connection = root
+            .has("connection")
+            .then(|| root.section("connection", |section| ConnectionPart::read(section, &parameters)));
+        // A vendor that only keeps accounts has nothing to say of signing in.
         let sign_in =
-            root.required("sign_in", "a sign_in that suits most, as one line of YAML in quotes", text);
-        let register = root.list("register", text).unwrap_or_default();
-        let notes = root.list("notes", text).unwrap_or_default();
+            (root.has("issuer") || connection.is_none()).then(|| SignInPart::read(root, &parameters));
         Some(Self {
             name: name.to_owned(),
             title: title?,
             summary: summary?,
             docs: docs?,
             verified,
-            sign_in: sign_in?,
-            register,
-            notes,
-            issuer: issuer?,
-            discovery_url,
-            multi_tenant: match multi_tenant {
-                Some(read) => Some(read?),
-                None => None,
-            },
             parameters,
-            client_auth,
-            authorize_params,
-            refused_params,
-            hosted_domain,
-            required_claims,
-            behaviour,
+            sign_in: wanted(sign_in)?,
+            connection: wanted(connection)?,
         })
+    }
+}
+
+/// `None`: it is there and wrong.
+#[expect(clippy::option_option, reason = "absent, wrong or read")]
+fn wanted<T>(part: Option<Option<T>>) -> Option<Option<T>> {
+    match part {
+        Some(read) => Some(Some(read?)),
+        None => Some(None),
     }
 }
 
@@ -183,41 +153,11 @@ impl Parameter {
     }
 }
 
-impl MultiTenant {
-    fn read(section: &Section<'_>, parameters: &IndexMap<String, Parameter>) -> Option<Self> {
-        let one_that_is = |list: bool| {
-            move |written: String| match parameters.get(&written) {
-                Some(parameter) if parameter.list == list => Ok(written),
-                _ if list => Err("must be the name of a parameter that is a list"),
-                _ => Err("must be the name of a parameter that is no list"),
-            }
-        };
-        let parameter = section.required("parameter", "the parameter that decides it", one_that_is(false));
-        let values = section.list("values", text).unwrap_or_default();
-        if values.is_empty() {
-            section.problem("values", "is missing: the values with which there are several tenants");
-        }
-        let names: Vec<_> = parameters.keys().map(String::as_str).chain(["tid"]).collect();
-        let issuer = section.required("issuer", "the issuer with {tid} for the tenant", |written| {
-            if written.matches("{tid}").count() != 1 {
-                return Err("must hold {tid} once, for the token's tenant".to_owned());
-            }
-            Template::parse(&written, &names)
-        });
-        let tenants =
-            section.required("tenants", "the parameter that lists who is let in", one_that_is(true));
-        Some(Self { parameter: parameter?, values, issuer: issuer?, tenants: tenants? })
-    }
-}
-
-fn text_name(written: String) -> Result<String, Wrong> {
-    text(written)
-}
-
 /// The name of a parameter becomes a key of the provider, beside those that every provider has.
 fn parameter(written: String) -> Result<String, Wrong> {
-    if RESERVED_KEYS.contains(&written.as_str()) || written == "tid" {
-        return Err("has a meaning for every provider already".into());
+    let reserved = [provider::RESERVED_KEYS.as_slice(), connection::RESERVED_KEYS.as_slice()].concat();
+    if reserved.contains(&written.as_str()) || written == "tid" {
+        return Err("has a meaning for every provider or connection already".into());
     }
     if written.is_empty() || !written.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
         return Err("must be a word of a-z and _".into());
@@ -225,7 +165,7 @@ fn parameter(written: String) -> Result<String, Wrong> {
     Ok(written)
 }
 
-fn date(written: String) -> Result<String, Wrong> {
+pub(super) fn date(written: String) -> Result<String, Wrong> {
     let digits = |part: Option<&str>, len| {
         part.is_some_and(|p| p.len() == len && p.bytes().all(|b| b.is_ascii_digit()))
     };

@@ -35,6 +35,17 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// The parameters that it names.
+    pub(in crate::config) fn names(&self) -> impl Iterator<Item = &str> {
+        let pieces = self.0.iter().flat_map(|part| match part {
+            Part::Always(pieces) | Part::IfGiven(pieces) => pieces,
+        });
+        pieces.filter_map(|piece| match piece {
+            Piece::Parameter(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
+    }
+
     /// The text with `values` in place. `None`: a parameter outside brackets was not given.
     pub(in crate::config) fn fill(&self, values: &IndexMap<String, String>) -> Option<String> {
         let mut filled = String::new();

@@ -29,7 +29,8 @@ const RESPONSE_ISS: [(&str, ResponseIss); 2] =
 const USERINFO: [(&str, Userinfo); 3] =
     [("when_missing", Userinfo::WhenMissing), ("never", Userinfo::Never), ("always", Userinfo::Always)];
 
-const ASSERTION_AUDIENCES: [(&str, AssertionAudience); 2] =
+/// By the words of the file.
+pub(in crate::config) const ASSERTION_AUDIENCES: [(&str, AssertionAudience); 2] =
     [("token_endpoint", AssertionAudience::TokenEndpoint), ("issuer", AssertionAudience::Issuer)];
 
 impl Behaviour {

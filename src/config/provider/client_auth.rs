@@ -29,6 +29,11 @@ impl Method {
         ("none", Self::None),
     ];
 
+    /// Its registered name.
+    pub(in crate::config) fn name(self) -> Option<&'static str> {
+        Self::NAMES.iter().find(|(_, method)| *method == self).map(|(name, _)| *name)
+    }
+
     const fn takes_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
     }
@@ -44,7 +49,7 @@ const ALGORITHMS: [(&str, AssertionAlg); 5] = [
 
 impl UpstreamClientAuth {
     /// `supported`: what the preset says the upstream can do, the preferred one first.
-    pub(super) fn read(
+    pub(in crate::config) fn read(
         section: &Section<'_>,
         supported: &[Method],
         audience: AssertionAudience,

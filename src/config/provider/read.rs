@@ -17,7 +17,7 @@ use crate::{
     config::{
         Names,
         form::{duration, mail_domain, text, upstream_url},
-        preset::{Parameter, Preset, Presets},
+        preset::{Presets, SignInPart, filled::Filled},
         problem::Wrong,
         reader::Section,
     },
@@ -127,27 +127,33 @@ impl Provider {
         ours: (Option<&Issuer>, bool),
     ) -> Option<Self> {
         let (ours, loopback) = ours;
-        let Some(preset) = section.required("preset", "which kind of provider this is", |written| {
-            let unknown = "no preset has this name";
-            presets.get(&written).ok_or_else(|| Wrong::unknown(unknown, &written, &presets.names()))
+        let Some((preset, part)) = section.required("preset", "which kind of provider this is", |written| {
+            let found = presets.get(&written);
+            let unknown = match found {
+                Some(_) => "nobody signs in by this preset; it is for connections",
+                None => "no preset has this name",
+            };
+            found.and_then(|preset| Some((preset, preset.sign_in.as_ref()?))).ok_or_else(|| {
+                let there = presets.names_with(|preset| preset.sign_in.is_some());
+                Wrong::unknown(unknown, &written, &there)
+            })
         }) else {
             section.abandon();
             return None;
         };
-        let filled = Filled::read(section, preset);
-        let issuer = filled.issuer(section, preset, (ours, loopback));
-        let discovery_url = filled.discovery_url(section, preset, loopback);
+        let filled = Filled::read(section, &preset.parameters);
+        let issuer = filled.issuer(section, part, (ours, loopback));
+        let discovery_url = filled.discovery_url(section, part, loopback);
         let client_id = section.required("client_id", "what the upstream calls us", text);
-        let behaviour = Behaviour::read(section, preset.behaviour.clone());
-        let client_auth =
-            UpstreamClientAuth::read(section, &preset.client_auth, behaviour.assertion_audience);
-        let authorize_params = filled.authorize_params(section, preset);
+        let behaviour = Behaviour::read(section, part.behaviour.clone());
+        let client_auth = UpstreamClientAuth::read(section, &part.client_auth, behaviour.assertion_audience);
+        let authorize_params = filled.authorize_params(section, part);
         let max_age = section.optional("max_age", duration(Duration::ZERO, LONGEST_MAX_AGE));
         let leeway = section.optional("leeway", duration(Duration::ZERO, LONGEST_LEEWAY));
         let name = section.optional("name", text);
         let contact = section.optional("contact", text);
         let organization = section.optional("organization", text);
-        let sign_in = SignIn::read(section, filled.requirements(section, preset), &behaviour.claims);
+        let sign_in = SignIn::read(section, filled.requirements(section, part), &behaviour.claims);
         let around = Around { sign_in: issuer.as_ref(), ours, loopback };
         let id_jag = IdJag::read(section, names, &behaviour, around);
         let workload = Workload::read(section, names, &behaviour, around);
@@ -182,67 +188,29 @@ impl Provider {
     }
 }
 
-/// The preset's parameters as the operator filled them in.
-struct Filled {
-    single: IndexMap<String, String>,
-    lists: IndexMap<String, Vec<String>>,
-    /// Whether a parameter is wrong, so that what is made of it would be wrong as well.
-    broken: bool,
-}
-
 impl Filled {
-    fn read(section: &Section<'_>, preset: &Preset) -> Self {
-        let mut filled = Self { single: IndexMap::new(), lists: IndexMap::new(), broken: false };
-        for (key, parameter) in &preset.parameters {
-            let parse = |written: String| {
-                if parameter.pattern.is_match(&written) {
-                    Ok(written)
-                } else {
-                    Err(parameter.explain("must be"))
-                }
-            };
-            if !section.has(key) {
-                if parameter.required {
-                    filled.broken = true;
-                    section.problem(key, parameter.explain("is missing:"));
-                }
-                filled.single.extend(parameter.default.clone().map(|value| (key.clone(), value)));
-            }
-            if parameter.list {
-                let given = section.restriction(key, parse);
-                filled.broken |= given.len() != section.count(key);
-                filled.lists.insert(key.clone(), given);
-            } else {
-                let given = section.optional(key, parse);
-                filled.broken |= given.is_none() && section.has(key);
-                filled.single.extend(given.map(|value| (key.clone(), value)));
-            }
-        }
-        filled
-    }
-
     fn issuer(
         &self,
         section: &Section<'_>,
-        preset: &Preset,
+        part: &SignInPart,
         ours: (Option<&Issuer>, bool),
     ) -> Option<IssuerRule> {
-        let tenants = self.tenants(section, preset);
+        let tenants = self.tenants(section, part);
         if self.broken {
             return None;
         }
-        let text = preset.issuer.fill(&self.single)?;
+        let text = part.issuer.fill(&self.single)?;
         check(section, &text, ours)?;
         let Some(tenants) = tenants.ok()? else { return Some(IssuerRule::Exact(text)) };
         let mut values = self.single.clone();
         values.insert("tid".into(), "{tid}".into());
-        let template = preset.multi_tenant.as_ref()?.issuer.fill(&values)?;
+        let template = part.multi_tenant.as_ref()?.issuer.fill(&values)?;
         Some(IssuerRule::Template { template, tenants })
     }
 
     /// The tenants that are let in, where there are several.
-    fn tenants(&self, section: &Section<'_>, preset: &Preset) -> Result<Option<Tenants>, Reported> {
-        let Some(several) = &preset.multi_tenant else { return Ok(None) };
+    fn tenants(&self, section: &Section<'_>, part: &SignInPart) -> Result<Option<Tenants>, Reported> {
+        let Some(several) = &part.multi_tenant else { return Ok(None) };
         let listed = self.lists.get(&several.tenants).cloned().unwrap_or_default();
         let value = self.single.get(&several.parameter);
         let open = value.filter(|value| several.values.contains(value));
@@ -265,37 +233,37 @@ impl Filled {
         }
     }
 
-    fn discovery_url(&self, section: &Section<'_>, preset: &Preset, loopback: bool) -> Option<Url> {
+    fn discovery_url(&self, section: &Section<'_>, part: &SignInPart, loopback: bool) -> Option<Url> {
         let said = section.optional("discovery_url", |written| upstream_url(&written, loopback));
         if self.broken || section.has("discovery_url") {
             return said;
         }
-        let text = if let Some(template) = &preset.discovery_url {
+        let text = if let Some(template) = &part.discovery_url {
             template.fill(&self.single)?
         } else {
-            let issuer = preset.issuer.fill(&self.single)?;
+            let issuer = part.issuer.fill(&self.single)?;
             format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(&issuer))
         };
         upstream_url(&text, loopback).ok()
     }
 
-    fn authorize_params(&self, section: &Section<'_>, preset: &Preset) -> IndexMap<String, String> {
-        let mut parameters: IndexMap<_, _> = preset
+    fn authorize_params(&self, section: &Section<'_>, part: &SignInPart) -> IndexMap<String, String> {
+        let mut parameters: IndexMap<_, _> = part
             .authorize_params
             .iter()
             .filter_map(|(name, template)| Some((name.clone(), template.fill(&self.single)?)))
             .collect();
-        let name = parameter_name(&preset.refused_params);
+        let name = parameter_name(&part.refused_params);
         parameters.extend(section.texts("authorize_params", name, |_, value| text(value)));
         parameters
     }
 
     /// What the parameters demand of a person on their own.
-    fn requirements(&self, section: &Section<'_>, preset: &Preset) -> Requirements {
-        let hosted_domain = preset.hosted_domain.as_ref().and_then(|template| template.fill(&self.single));
+    fn requirements(&self, section: &Section<'_>, part: &SignInPart) -> Requirements {
+        let hosted_domain = part.hosted_domain.as_ref().and_then(|template| template.fill(&self.single));
         let hosted_domains = hosted_domain
             .and_then(|domain| mail_domain(domain).map_err(|wrong| section.problem_here(wrong)).ok());
-        let claims = preset
+        let claims = part
             .required_claims
             .iter()
             .filter_map(|(claim, template)| {
@@ -323,12 +291,4 @@ fn check(section: &Section<'_>, issuer: &str, (ours, loopback): (Option<&Issuer>
     };
     section.problem_here(format!("the issuer {issuer} {}", wrong.message));
     None
-}
-
-impl Parameter {
-    /// `must be the host of your organization, such as acme.example.com (top right in the console)`
-    fn explain(&self, verb: &str) -> String {
-        let place = self.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-        format!("{verb} {}, such as {}{place}", self.description, self.example)
-    }
 }

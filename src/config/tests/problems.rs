@@ -464,7 +464,7 @@ fn a_preset_of_the_operators_is_checked_like_the_configuration() {
             "presets/acme.yaml:5:15: client_auth[0]: unknown value; known are client_secret_basic, \
              client_secret_post, private_key_jwt, none",
             "presets/acme.yaml:6:50: parameters.domain.example: does not match the pattern",
-            "presets/acme.yaml:6:76: parameters.name: has a meaning for every provider already",
+            "presets/acme.yaml:6:76: parameters.name: has a meaning for every provider or connection already",
             "presets/acme.yaml:7:1: issuerr: unknown key; did you mean issuer?",
             "presets/b.yaml:2:1: this is not YAML: while parsing a node, did not find expected node content",
         ]

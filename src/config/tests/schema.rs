@@ -36,6 +36,11 @@ fn pattern(path: &str) -> String {
             matches!(
                 last.as_str(),
                 "providers"
+                    | "connections"
+                    | "headers"
+                    | "token_params"
+                    | "refresh_params"
+                    | "details"
                     | "resources"
                     | "clients"
                     | "scopes"
@@ -47,7 +52,10 @@ fn pattern(path: &str) -> String {
                     && ["require", "id_jag"].iter().any(|above| steps.contains(&(*above).to_owned())))
                 || (last == "allow" && steps.contains(&"id_jag".to_owned()))
                 || last == "exchange"
-                || steps.ends_with(&["exchange".to_owned(), "NAME".to_owned()])
+                || last == "use"
+                || ["exchange", "use"]
+                    .iter()
+                    .any(|above| steps.ends_with(&[(*above).to_owned(), "NAME".to_owned()]))
         });
         steps.push(if free { "NAME".into() } else { step.to_owned() });
         rest = rest[end..].strip_prefix('.').unwrap_or(&rest[end..]);
@@ -79,6 +87,9 @@ fn the_example_holds_every_key() {
     collect(&yaml::parse(EXAMPLE.as_bytes()).unwrap(), "", &mut found);
     let asked: BTreeSet<_> =
         asked().iter().map(|path| pattern(path)).filter(|path| !is_explained_there(path)).collect();
+    let parameters = parameters();
+    let of_a_vendor = |path: &String| path.starts_with("connections.") && parameters.contains(path);
+    let asked: BTreeSet<_> = asked.into_iter().filter(|path| !of_a_vendor(path)).collect();
     assert!(asked.len() > 80, "{asked:?}");
     let missing: Vec<_> = asked.difference(&found).collect();
     assert!(missing.is_empty(), "not in config.example.yaml: {missing:?}");
@@ -89,7 +100,8 @@ fn parameters() -> BTreeSet<String> {
     let presets = Presets::load(None, &Environment::of([])).unwrap();
     presets
         .iter()
-        .flat_map(|preset| preset.parameters.keys().map(|key| format!("providers.NAME.{key}")))
+        .flat_map(|preset| preset.parameters.keys())
+        .flat_map(|key| ["providers", "connections"].map(|section| format!("{section}.NAME.{key}")))
         .collect()
 }
 
@@ -117,7 +129,8 @@ fn the_reference_has_every_key_and_no_other() {
 
 #[test]
 fn the_guides_lead_through_every_preset() {
-    for preset in Presets::load(None, &Environment::of([])).unwrap().iter() {
+    let presets = Presets::load(None, &Environment::of([])).unwrap();
+    for preset in presets.iter().filter(|preset| preset.sign_in.is_some()) {
         let heading = format!("## {} (`{}`)", preset.title, preset.name);
         let guide = GUIDES.split("\n## ").find(|guide| format!("## {guide}").starts_with(&heading));
         let guide = guide.unwrap_or_else(|| panic!("docs/providers.md has no {heading}"));
@@ -129,6 +142,17 @@ fn the_guides_lead_through_every_preset() {
             "the guide for {} lacks the vendor's page",
             preset.name
         );
+    }
+}
+
+/// A row in the table of vendors leads to the page that the preset was written by.
+#[test]
+fn the_guides_name_every_vendor_with_its_page() {
+    let presets = Presets::load(None, &Environment::of([])).unwrap();
+    for preset in presets.iter() {
+        let Some(part) = &preset.connection else { continue };
+        let row = format!("| [`{}`]({}) |", preset.name, part.docs);
+        assert!(GUIDES.contains(&row), "docs/providers.md has no row {row}");
     }
 }
 

@@ -1,13 +1,6 @@
 //! A provider's discovery document: read, judged, and kept for a while.
-//!
-//! The document is asked for at first use and never at start, so a provider that is down keeps nobody else out. One
-//! request at a time is under way for a provider; while it fails, the last good document serves on for a day and the
-//! provider is asked at most every ten seconds.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use openidconnect::{
     AdditionalProviderMetadata, AuthUrl, JsonWebKeySetUrl, ProviderMetadata, TokenUrl, UserInfoUrl,
@@ -18,24 +11,15 @@ use openidconnect::{
     },
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 use url::Url;
 
 use crate::{
-    clock::{Clock, Timestamp},
     config::provider::{IssuerRule, Provider},
-    net::{NetError, Upstream},
+    net::{Kept, NetError, Upstream},
 };
 
 /// Real documents take 1 to 10 KB.
 pub(super) const MAX_DOCUMENT_BYTES: usize = 128 * 1024;
-/// Endpoints move rarely; an operator who moves them waits this long at most.
-const FRESH_FOR: Duration = Duration::from_secs(60 * 60);
-/// How long an outage of the document alone goes unnoticed by the people who sign in.
-const USABLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a failure is believed, so that a provider in trouble is not asked by everybody who waits for it.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
-
 /// The document as openidconnect reads it, with the one field that it does not know.
 type Document = ProviderMetadata<
     Additional,
@@ -123,91 +107,7 @@ pub enum DiscoveryError {
 }
 
 /// What is kept of one document: of a provider's [`Metadata`], or whatever else is read from one.
-#[derive(Debug)]
-pub(super) struct Discovery<M = Metadata> {
-    held: RwLock<Held<M>>,
-    flight: Mutex<()>,
-}
-
-#[derive(Debug)]
-struct Held<M> {
-    good: Option<(Arc<M>, Timestamp)>,
-    bad: Option<(DiscoveryError, Timestamp)>,
-}
-
-impl<M> Clone for Held<M> {
-    fn clone(&self) -> Self {
-        Self { good: self.good.clone(), bad: self.bad.clone() }
-    }
-}
-
-impl<M> Held<M> {
-    fn good(&self, now: Timestamp, age: Duration) -> Option<Arc<M>> {
-        self.good.as_ref().filter(|(_, at)| now.since(*at) < age).map(|(metadata, _)| metadata.clone())
-    }
-
-    fn recent_failure(&self, now: Timestamp) -> Option<&DiscoveryError> {
-        self.bad.as_ref().filter(|(_, at)| now.since(*at) < RETRY_AFTER).map(|(error, _)| error)
-    }
-
-    /// What can be answered without asking the provider.
-    fn answer(&self, now: Timestamp) -> Option<Result<Arc<M>, DiscoveryError>> {
-        if let Some(fresh) = self.good(now, FRESH_FOR) {
-            return Some(Ok(fresh));
-        }
-        let failure = self.recent_failure(now)?;
-        Some(self.good(now, USABLE_FOR).ok_or_else(|| failure.clone()))
-    }
-}
-
-impl<M> Discovery<M> {
-    /// Nothing known yet.
-    pub(super) fn new() -> Self {
-        Self { held: RwLock::new(Held { good: None, bad: None }), flight: Mutex::default() }
-    }
-
-    fn held(&self) -> Held<M> {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The document, from memory or by `fetch`; `name` is what the log calls it.
-    pub(super) async fn get(
-        &self,
-        name: &str,
-        clock: &Clock,
-        fetch: impl Future<Output = Result<M, DiscoveryError>>,
-    ) -> Result<Arc<M>, DiscoveryError> {
-        if let Some(answer) = self.held().answer(clock.now()) {
-            return answer;
-        }
-        let _turn = match self.flight.try_lock() {
-            Ok(turn) => turn,
-            // Somebody is asking already: whoever can do with the last document does not wait.
-            Err(_) => match self.held().good(clock.now(), USABLE_FOR) {
-                Some(usable) => return Ok(usable),
-                None => self.flight.lock().await,
-            },
-        };
-        if let Some(answer) = self.held().answer(clock.now()) {
-            return answer;
-        }
-        let fetched = fetch.await;
-        let now = clock.now();
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        match fetched {
-            Ok(metadata) => {
-                let metadata = Arc::new(metadata);
-                *held = Held { good: Some((metadata.clone(), now)), bad: None };
-                Ok(metadata)
-            }
-            Err(error) => {
-                tracing::warn!(provider = name, %error, "discovery failed");
-                held.bad = Some((error.clone(), now));
-                held.good(now, USABLE_FOR).ok_or(error)
-            }
-        }
-    }
-}
+pub(super) type Discovery<M = Metadata> = Kept<M, DiscoveryError>;
 
 /// Asks the provider for its document and judges it.
 pub(super) async fn fetch(provider: &Provider, upstream: &Upstream) -> Result<Metadata, DiscoveryError> {

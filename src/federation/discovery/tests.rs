@@ -1,10 +1,14 @@
+use std::time::Duration;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use super::*;
 use crate::{
+    clock::{Clock, Timestamp},
     config::provider::fixture::{multi_tenant, provider},
+    net::kept::{FRESH_FOR, RETRY_AFTER, USABLE_FOR},
     oauth::issuer::Issuer,
 };
 
@@ -116,7 +120,7 @@ impl Stage {
         provider.discovery_url = Url::parse(&server.uri()).unwrap();
         let clock = Clock::manual(Timestamp::from_secs(1_795_219_200));
         let upstream = upstream("http://127.0.0.1:9000");
-        Self { server, provider, upstream, clock, discovery: Discovery::new() }
+        Self { server, provider, upstream, clock, discovery: Discovery::default() }
     }
 
     async fn answers(&self, answer: ResponseTemplate) {

@@ -1,5 +1,7 @@
 //! `chancery providers`: the presets, and what each needs at the vendor's and in the configuration.
 
+mod connection;
+
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
@@ -7,9 +9,9 @@ use anyhow::bail;
 use crate::{
     config::{
         environment::Environment,
-        preset::{Preset, Presets},
+        preset::{Parameter, Preset, Presets, SignInPart},
     },
-    ids::ProviderId,
+    ids::Slug,
     oauth::issuer::Issuer,
 };
 
@@ -51,7 +53,7 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode>
             };
             let issuer = Issuer::try_from(issuer.clone()).map_err(anyhow::Error::msg)?;
             let name = name.clone().unwrap_or_else(|| preset.name.clone());
-            let name = ProviderId::try_from(name).map_err(anyhow::Error::msg)?;
+            let name = Slug::try_from(name).map_err(anyhow::Error::msg)?;
             show(preset, &name, &issuer, out)?;
         }
     }
@@ -61,45 +63,79 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode>
 fn list(presets: &Presets, out: &mut impl Write) -> std::io::Result<()> {
     let width = presets.names().iter().map(|name| name.len()).max().unwrap_or_default();
     for preset in presets.iter() {
-        writeln!(out, "{:width$}  {}", preset.name, preset.summary)?;
+        let uses = match (&preset.sign_in, &preset.connection) {
+            (Some(_), Some(_)) => "sign-in, connections",
+            (Some(_), None) => "sign-in",
+            (None, _) => "connections",
+        };
+        writeln!(out, "{:width$}  {uses:20}  {}", preset.name, preset.summary)?;
     }
     Ok(())
 }
 
-fn show(preset: &Preset, name: &ProviderId, issuer: &Issuer, out: &mut impl Write) -> std::io::Result<()> {
-    let redirect_uri = issuer.url(&format!("/login/{name}/callback"));
-    writeln!(out, "{} ({})\n{}\n", preset.title, preset.name, preset.summary)?;
-    writeln!(out, "At the vendor's:")?;
-    for (number, step) in (1..).zip(&preset.register) {
-        writeln!(out, "  {number}. {}", step.replace("{redirect_uri}", &redirect_uri))?;
+fn show(preset: &Preset, name: &Slug, issuer: &Issuer, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "{} ({})\n{}", preset.title, preset.name, preset.summary)?;
+    if let Some(part) = &preset.sign_in {
+        show_sign_in(preset, part, name, issuer, out)?;
     }
+    match &preset.connection {
+        Some(part) => connection::show(preset, part, name, issuer, out),
+        None => Ok(()),
+    }
+}
+
+fn show_sign_in(
+    preset: &Preset,
+    part: &SignInPart,
+    name: &Slug,
+    issuer: &Issuer,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    writeln!(out, "\nTO SIGN PEOPLE IN\n")?;
+    steps(&part.register, &issuer.url(&format!("/login/{name}/callback")), out)?;
     let logout = issuer.url(&format!("/login/{name}/backchannel-logout"));
     writeln!(out, "\nWhere the vendor has a place for it:\n  back-channel logout URL: {logout}")?;
-    writeln!(out, "\nIn the configuration:\n\n{}", snippet(preset, name))?;
-    for note in &preset.notes {
+    writeln!(out, "\nIn the configuration:\n\n{}", snippet(preset, part, name))?;
+    for note in &part.notes {
         writeln!(out, "- {note}")?;
     }
     let verified = preset.verified.as_deref().map_or("not yet", |day| day);
     writeln!(out, "\nVendor's documentation: {}\nRun against a real account: {verified}", preset.docs)
 }
 
+/// What the operator does at the vendor's.
+fn steps(steps: &[String], redirect_uri: &str, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "At the vendor's:")?;
+    for (number, step) in (1..).zip(steps) {
+        writeln!(out, "  {number}. {}", step.replace("{redirect_uri}", redirect_uri))?;
+    }
+    Ok(())
+}
+
+/// The lines for one parameter of a preset.
+fn parameter_lines(key: &str, parameter: &Parameter) -> Vec<String> {
+    let example = if parameter.list { format!("[{}]", parameter.example) } else { parameter.example.clone() };
+    let (optional, sign) = if parameter.required { ("", "") } else { ("optional: ", "# ") };
+    let mut lines = vec![format!("    # {optional}{}", parameter.description)];
+    lines.extend(parameter.place.iter().map(|place| format!("    # found at {place}")));
+    lines.push(format!("    {sign}{key}: {example}"));
+    lines
+}
+
+/// `${STAFF_LOGIN_CLIENT_SECRET}`
+fn secret_variable(name: &Slug) -> String {
+    format!("${{{}_CLIENT_SECRET}}", name.as_str().to_ascii_uppercase().replace('-', "_"))
+}
+
 /// An entry for `providers:` that only lacks the values from the vendor's.
-fn snippet(preset: &Preset, name: &ProviderId) -> String {
-    let variable = name.as_str().to_ascii_uppercase().replace('-', "_");
+fn snippet(preset: &Preset, part: &SignInPart, name: &Slug) -> String {
     let mut lines =
         vec!["providers:".to_owned(), format!("  {name}:"), format!("    preset: {}", preset.name)];
-    for (key, parameter) in &preset.parameters {
-        let example =
-            if parameter.list { format!("[{}]", parameter.example) } else { parameter.example.clone() };
-        let (optional, sign) = if parameter.required { ("", "") } else { ("optional: ", "# ") };
-        lines.push(format!("    # {optional}{}", parameter.description));
-        lines.extend(parameter.place.iter().map(|place| format!("    # found at {place}")));
-        lines.push(format!("    {sign}{key}: {example}"));
-    }
+    lines.extend(preset.parameters.iter().flat_map(|(key, parameter)| parameter_lines(key, parameter)));
     lines.push("    client_id: the-client-id".to_owned());
-    lines.push(format!("    client_secret: ${{{variable}_CLIENT_SECRET}}"));
+    lines.push(format!("    client_secret: {}", secret_variable(name)));
     lines.push("    # who may come in; the reference names all rules".to_owned());
-    lines.push(format!("    sign_in: {}", preset.sign_in));
+    lines.push(format!("    sign_in: {}", part.example));
     lines.join("\n") + "\n"
 }
 
@@ -123,31 +159,43 @@ mod tests {
     fn the_list_names_every_preset() {
         let list = printed(Command::List);
         let names: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
-        assert_eq!(names, ["auth0", "entra", "google", "keycloak", "oidc", "okta"]);
+        assert_eq!(
+            names,
+            ["auth0", "entra", "github", "github-app", "google", "keycloak", "oauth2", "oidc", "okta"]
+        );
+    }
+
+    /// The entries that are shown for `section`.
+    fn entries(shown: &str, section: &str) -> String {
+        let lines = shown.lines().skip_while(|line| *line != section).take_while(|line| !line.is_empty());
+        lines.flat_map(|line| [line, "\n"]).collect()
     }
 
     #[test]
     fn what_is_shown_is_a_configuration_with_the_redirect_uri_beside_it() {
+        const ELSEWHERE: &str = "providers: { corp: { preset: oidc, issuer: https://i.acme.com, client_id: c, \
+                                 client_secret: s, sign_in: { anyone: true } } }\n";
         for name in printed(Command::List).lines().filter_map(|line| line.split_whitespace().next()) {
             let shown = shown(name);
-            assert!(shown.contains("https://auth.example.com/login/staff-login/callback"), "{shown}");
             assert!(!shown.contains("{redirect_uri}"), "{shown}");
+            let (sign_in, connection) = (entries(&shown, "providers:"), entries(&shown, "connections:"));
+            assert!(!sign_in.is_empty() || !connection.is_empty(), "{shown}");
+            for (yaml, path) in [(&sign_in, "login"), (&connection, "connect")] {
+                let redirect_uri = format!("https://auth.example.com/{path}/staff-login/callback");
+                assert_eq!(shown.contains(&redirect_uri), !yaml.is_empty(), "{shown}");
+            }
             let logout = "https://auth.example.com/login/staff-login/backchannel-logout";
-            assert!(shown.contains(logout), "{shown}");
-            let yaml: String = shown
-                .lines()
-                .skip_while(|line| *line != "providers:")
-                .take_while(|line| !line.is_empty())
-                .flat_map(|line| [line, "\n"])
-                .collect();
+            assert_eq!(shown.contains(logout), !sign_in.is_empty(), "{shown}");
             let text = format!(
                 "server: {{ issuer: https://auth.example.com }}\ndatabase: {{ url: sqlite://c.db }}\nencryption: {{ \
-                 keys: [{{ id: a, key: ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c= }}] }}\n{yaml}"
+                 keys: [{{ id: a, key: ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c= }}] }}\n{}{connection}",
+                if sign_in.is_empty() { ELSEWHERE } else { &sign_in }
             );
             let environment = Environment::of([("STAFF_LOGIN_CLIENT_SECRET", "s")]);
             let config = Config::parse(&text, name, &environment);
-            let config = config.unwrap_or_else(|problems| panic!("{problems}\n{yaml}"));
+            let config = config.unwrap_or_else(|problems| panic!("{problems}\n{text}"));
             assert_eq!(config.providers.len(), 1);
+            assert_eq!(config.connections.is_empty(), connection.is_empty());
         }
     }
 
@@ -157,7 +205,7 @@ mod tests {
         let error = run(&Args { presets: None, command }, &mut Vec::new()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no preset octa; there is auth0, entra, google, keycloak, oidc, okta"
+            "there is no preset octa; there is auth0, entra, github, github-app, google, keycloak, oauth2, oidc, okta"
         );
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{clock::Clock, config::provider::AssertionAlg, entropy::Entropy, secret::Secret};
 
 /// `client_assertion_type` (RFC 7523 §2.2).
-pub(super) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Used at once; the rest is for a clock that is behind or ahead.
 const LIFETIME: Duration = Duration::from_secs(2 * 60);
 
@@ -16,10 +16,10 @@ const LIFETIME: Duration = Duration::from_secs(2 * 60);
 /// it speaks of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the private key for private_key_jwt does not fit its algorithm")]
-pub(super) struct UnusableKey;
+pub struct UnusableKey;
 
 /// A new assertion of `client_id` for `audience`, good once and for two minutes.
-pub(super) fn sign(
+pub fn sign(
     client_id: &str,
     audience: &str,
     (key, kid, alg): (&Secret, Option<&str>, AssertionAlg),

@@ -1,0 +1,88 @@
+//! `connections:` upstream accounts that people connect once and MCP servers then use, each a preset's `connection:`
+//! part filled in by the operator.
+//!
+//! A *vendor* is the OAuth server behind a connection, an *account* is what a person has there.
+
+mod app;
+pub mod behaviour;
+mod read;
+mod rules;
+mod urls;
+mod usage;
+
+use std::num::NonZeroU32;
+
+use indexmap::IndexMap;
+
+pub(super) use self::read::{Around, RESERVED_KEYS};
+pub use self::{
+    app::App,
+    rules::{AccountRequirements, AccountRules, Offline},
+    urls::Urls,
+    usage::Use,
+};
+pub use crate::ids::ConnectionName;
+use crate::oauth::{resource::ResourceUri, scope::ScopeSet};
+
+/// One entry under `connections:`, with its preset already applied.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Its name in the file, in URLs and as the `audience` of a token exchange.
+    pub name: ConnectionName,
+    /// The preset it was built on.
+    pub preset: String,
+    /// What people call it.
+    pub title: String,
+    /// Our application at the vendor, by which people connect.
+    pub app: App,
+    /// What is asked for at every connect, whatever it is needed for.
+    pub scopes: ScopeSet,
+    /// Which resources use it, and what for.
+    pub uses: Use,
+    /// Which accounts may be connected.
+    pub account: AccountRules,
+    /// Who may use it while nobody is there.
+    pub offline: Offline,
+    /// The URLs of its API: what `resource` of a token exchange may name instead of the connection.
+    pub api: Vec<ResourceUri>,
+    /// How much of it is handed out.
+    pub limits: Limits,
+}
+
+/// How much of a connection is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Vends in a minute, for one client and one person.
+    pub vends_per_minute: NonZeroU32,
+}
+
+/// All connections, in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub struct Connections(IndexMap<ConnectionName, Connection>);
+
+impl Connections {
+    /// The connection of this name.
+    pub fn get(&self, name: &ConnectionName) -> Option<&Connection> {
+        self.0.get(name)
+    }
+
+    /// The connection that `audience` of a token exchange names (RFC 8693 §2.1).
+    pub fn by_audience(&self, audience: &str) -> Option<&Connection> {
+        self.0.values().find(|connection| connection.name.as_str() == audience)
+    }
+
+    /// The connection whose API `resource` of a token exchange names (RFC 8693 §2.1); never two.
+    pub fn by_resource(&self, resource: &ResourceUri) -> Option<&Connection> {
+        self.0.values().find(|connection| connection.api.contains(resource))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.0.values()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,47 @@
+//! What is said to the OAuth server behind a connection, and how its answers are read.
+//!
+//! No vendor is named here: how each behaves is in its preset. Nothing is stored and nothing is decided but what an
+//! answer means: whether the person must connect again ([`VendorError::Reconnect`], which only the errors that the
+//! preset lists are), or whether the same request may succeed later.
+
+mod account;
+mod answer;
+mod authorize;
+mod failure;
+mod id_token;
+mod reached;
+mod redeem;
+mod request;
+mod revoke;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use self::reached::Document;
+pub use self::{
+    account::{Account, Site},
+    answer::Tokens,
+    authorize::Authorization,
+    failure::VendorError,
+    redeem::Redemption,
+    revoke::Revoked,
+};
+use crate::{clock::Clock, config::connection::ConnectionName, entropy::Entropy, net::Kept, net::Upstream};
+
+/// Speaks to the vendors. Every request is bounded in time and size and follows no redirect ([`Upstream`]).
+#[derive(Debug)]
+pub struct Vendors {
+    upstream: Upstream,
+    clock: Clock,
+    entropy: Entropy,
+    documents: Mutex<HashMap<ConnectionName, Arc<Kept<Document, VendorError>>>>,
+}
+
+impl Vendors {
+    /// Nobody has been spoken to yet.
+    pub fn new(upstream: Upstream, clock: Clock, entropy: Entropy) -> Self {
+        Self { upstream, clock, entropy, documents: Mutex::default() }
+    }
+}

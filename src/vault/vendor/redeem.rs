@@ -1,0 +1,96 @@
+//! Codes and refresh tokens become tokens (RFC 6749 §4.1.3, §6).
+
+use url::Url;
+
+use super::{
+    Vendors, account,
+    answer::{Answer, Tokens},
+    failure::VendorError,
+    id_token,
+    reached::Reached,
+    request::Call,
+};
+use crate::{
+    config::connection::{
+        Connection,
+        behaviour::{Method, Pkce, Source},
+    },
+    oauth::scope::ScopeSet,
+    secret::Secret,
+};
+
+/// A code that came back.
+#[derive(Debug, Clone, Copy)]
+pub struct Redemption<'a> {
+    /// The code.
+    pub code: &'a Secret,
+    /// What the challenge was made of.
+    pub verifier: &'a Secret,
+    /// The same, byte for byte, as in the authorization request.
+    pub redirect_uri: &'a str,
+    /// What was asked for: meant when the answer names no scopes.
+    pub scopes: &'a ScopeSet,
+}
+
+impl Vendors {
+    /// Redeems a code. The vendor has seen it afterwards, whatever the outcome.
+    pub async fn exchange(
+        &self,
+        connection: &Connection,
+        redemption: &Redemption<'_>,
+    ) -> Result<Tokens, VendorError> {
+        let reached = self.reach(connection).await?;
+        let behaviour = &reached.behaviour;
+        let url = reached.url("token_url")?;
+        let mut call = Call::new(Method::Post, url, Some(behaviour.body))
+            .with("grant_type", "authorization_code")
+            .with("code", redemption.code.expose())
+            .with("redirect_uri", redemption.redirect_uri);
+        if behaviour.pkce != Pkce::Off {
+            call = call.with("code_verifier", redemption.verifier.expose());
+        }
+        let params = behaviour.token_params.iter();
+        call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
+        self.redeem(call, &reached, redemption.scopes).await
+    }
+
+    /// Redeems a refresh token. `held`: the scopes that it has, meant when the answer names none.
+    pub async fn refresh(
+        &self,
+        connection: &Connection,
+        refresh_token: &Secret,
+        held: &ScopeSet,
+    ) -> Result<Tokens, VendorError> {
+        let reached = self.reach(connection).await?;
+        let behaviour = &reached.behaviour;
+        let own: Option<&Url> = reached.urls.refresh.as_ref();
+        let url = own.map_or_else(|| reached.url("token_url"), Ok)?;
+        let mut call = Call::new(Method::Post, url, Some(behaviour.body))
+            .with("grant_type", "refresh_token")
+            .with("refresh_token", refresh_token.expose());
+        let params = behaviour.refresh_params.iter();
+        call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
+        self.redeem(call, &reached, held).await
+    }
+
+    async fn redeem(
+        &self,
+        call: Call<'_>,
+        reached: &Reached,
+        asked: &ScopeSet,
+    ) -> Result<Tokens, VendorError> {
+        let behaviour = &reached.behaviour;
+        let response = self.send_as_client(call, reached).await?;
+        let now = self.clock.now();
+        let answer = Answer::judge(response, behaviour, now)?;
+        let mut tokens = answer.tokens(behaviour, asked, now)?;
+        let identity = &behaviour.identity;
+        tokens.account = match identity.source {
+            Source::Url => None,
+            Source::Answer => account::read(identity, answer.members()),
+            Source::IdToken => id_token::claims(answer.members(), reached, now)
+                .and_then(|claims| account::read(identity, &claims)),
+        };
+        Ok(tokens)
+    }
+}
