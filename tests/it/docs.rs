@@ -301,7 +301,17 @@ fn every_link_within_the_documentation_leads_somewhere() {
 fn pattern(path: &str) -> String {
     let mut steps: Vec<&str> = Vec::new();
     for step in path.split('.') {
-        let named = ["providers", "resources", "clients", "scopes", "exchange", "targets", "client_ids"];
+        let named = [
+            "providers",
+            "resources",
+            "clients",
+            "connections",
+            "use",
+            "scopes",
+            "exchange",
+            "targets",
+            "client_ids",
+        ];
         let depth = if steps.first() == Some(&"idp") { 8 } else { 4 };
         let free = steps.last().is_some_and(|last| named.contains(last)) && steps.len() < depth;
         let elsewhere = steps.contains(&"allow") || steps.contains(&"account");
