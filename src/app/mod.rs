@@ -93,8 +93,8 @@ impl App {
     ) -> Result<Arc<Self>, OpenError> {
         let db = Db::open(&config.database.url).await?;
         db.migrate().await?;
-        let sealer = Sealer::new(&config.encryption.keys)?;
-        seal::prove_keys(&db, &sealer, &clock, &entropy).await?;
+        let sealer = Sealer::new(&config.encryption.keys, &clock)?;
+        let roots = seal::prove_keys(&db, &sealer, &clock, &entropy).await?;
         let keys = KeyRing::load_or_create(Role::AuthorizationServer, &db, &sealer, &clock, &entropy).await?;
         let mut idp_keys = None;
         if config.idp.is_some() {
@@ -112,7 +112,7 @@ impl App {
                 issuer.is_loopback(),
             ),
             federation: Federation::new(&config),
-            nonces: Nonces::new(&sealer, config.dpop.nonce),
+            nonces: Nonces::new(&roots, config.dpop.nonce),
             limits: Limits::default(),
             config,
             clock,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
-    seal::{SealContext, Sealed, Sealer},
+    seal::{KeyUnavailable, OpenError, SealContext, Sealer},
     store::{
         Db, StoreError,
         audit::{self, Batch},
@@ -27,6 +27,17 @@ const MAX_ROWS: i64 = 512;
 
 /// How many batches are deleted each time: faster than they arise, and a few milliseconds of the writer's time.
 const PRUNE_AT_ONCE: i64 = 8;
+
+/// Why the chain could not be made longer, or not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The encryption key cannot be used now.
+    #[error(transparent)]
+    Key(#[from] KeyUnavailable),
+}
 
 /// Chains rows, and deletes those older than `keep` (`None`: never), for as long as it is polled; it may be dropped
 /// at any point. Any number of instances may run it on one database.
@@ -47,7 +58,7 @@ async fn tick(
     clock: &Clock,
     entropy: &Entropy,
     keep: Option<Duration>,
-) -> Result<(), StoreError> {
+) -> Result<(), ChainError> {
     while seal_batch(db, sealer, clock, entropy).await? == Some(MAX_ROWS.unsigned_abs()) {}
     if let Some(keep) = keep {
         prune(db, clock, entropy, clock.now().minus(keep)).await?;
@@ -61,10 +72,12 @@ pub async fn seal_batch(
     sealer: &Sealer,
     clock: &Clock,
     entropy: &Entropy,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<Option<u64>, ChainError> {
     if audit::count_unsealed(db).await? == 0 {
         return Ok(Some(0));
     }
+    let expected = audit::next_number(db).await?;
+    let ready = sealer.prepare(entropy, &context(expected, &expected.to_string())).await?;
     let mut tx = db.begin().await?;
     if !audit::lock_chain(&mut tx).await? {
         return Ok(None);
@@ -73,12 +86,16 @@ pub async fn seal_batch(
         Some(last) => (last.number + 1, head_of(&last)?),
         None => (1, Digest::ZERO),
     };
+    if number != expected {
+        return Ok(None);
+    }
     let mut rows = audit::take_unsealed(&mut tx, number, MAX_ROWS).await?;
     rows.sort_by(|one, other| one.id.cmp(&other.id));
     let members: Vec<Member> =
         rows.iter().map(|row| Member { id: row.id.as_str().to_owned(), leaf: leaf(row) }).collect();
     if members.is_empty() {
-        return tx.commit().await.map(|()| Some(0));
+        tx.commit().await?;
+        return Ok(Some(0));
     }
     let root = root_of(&members);
     let at = clock.now();
@@ -89,7 +106,8 @@ pub async fn seal_batch(
         members: members.iter().flat_map(Member::to_bytes).collect(),
         root: root.0.to_vec(),
         previous: previous.0.to_vec(),
-        sealed: seal_head(sealer, entropy, number, &head),
+        // The head, sealed, is what makes the chain more than arithmetic: only who has the encryption key can extend it.
+        sealed: ready.seal(&head.0),
     };
     audit::insert_batch(&mut tx, &batch).await?;
     tx.commit().await?;
@@ -162,16 +180,13 @@ pub(super) fn head_of(batch: &Batch) -> Result<Digest, StoreError> {
     Ok(head(batch.number, batch.at, rows, &root, &previous))
 }
 
-/// The head, sealed, is what makes the chain more than arithmetic: only who has the encryption key can extend it.
-fn seal_head(sealer: &Sealer, entropy: &Entropy, number: i64, head: &Digest) -> Sealed {
-    sealer.seal(entropy, &context(number, &number.to_string()), &head.0)
-}
-
 /// Whether `batch` carries the seal of this head.
-pub(super) fn is_sealed(sealer: &Sealer, batch: &Batch, head: &Digest) -> bool {
-    sealer
-        .open(&context(batch.number, &batch.number.to_string()), &batch.sealed)
-        .is_ok_and(|sealed| **sealed == head.0)
+pub(super) async fn is_sealed(sealer: &Sealer, batch: &Batch, head: &Digest) -> Result<bool, KeyUnavailable> {
+    match sealer.open(&context(batch.number, &batch.number.to_string()), &batch.sealed).await {
+        Ok(sealed) => Ok(**sealed == head.0),
+        Err(OpenError::Unavailable(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 fn context(number: i64, row: &str) -> SealContext<'_> {

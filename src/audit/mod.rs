@@ -13,7 +13,7 @@ mod tests;
 mod verify;
 
 pub use self::{
-    batches::{prune, run, seal_batch},
+    batches::{ChainError, prune, run, seal_batch},
     chain::Digest,
     event::{About, Event, Kind, Origin, Outcome},
     verify::{Finding, Report, verify},

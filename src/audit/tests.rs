@@ -8,10 +8,9 @@ use sqlx::AssertSqlSafe;
 use super::*;
 use crate::{
     clock::Timestamp,
-    config::encryption::{EncryptionKey, KeyBytes},
     ids::{ClientId, GrantId, ProviderId, Reference, UserId},
     oauth::{resource::ResourceUri, scope::ScopeSet},
-    seal::Sealer,
+    seal::{Sealer, fixture},
     store::{
         fixture::{Fresh, On},
         on,
@@ -26,7 +25,7 @@ struct World {
 }
 
 fn sealer(byte: u8) -> Sealer {
-    Sealer::new(&[EncryptionKey { id: "k".into(), key: KeyBytes::new([byte; 32]) }]).unwrap()
+    fixture::sealer(&[("k", byte)])
 }
 
 impl World {

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    batches::{Member, head_of, is_sealed, root_of},
+    batches::{ChainError, Member, head_of, is_sealed, root_of},
     chain::{Digest, leaf},
     event::Kind,
 };
 use crate::{
-    seal::Sealer,
+    seal::{KeyUnavailable, Sealer},
     store::{
         Db, StoreError,
         audit::{self, Batch, Row},
@@ -74,7 +74,7 @@ pub struct Report {
 }
 
 /// Verifies the whole record. It may take minutes on a large one, and locks nothing.
-pub async fn verify(db: &Db, sealer: &Sealer) -> Result<Report, StoreError> {
+pub async fn verify(db: &Db, sealer: &Sealer) -> Result<Report, ChainError> {
     loop {
         if let Some(report) = pass(db, sealer).await? {
             return Ok(report);
@@ -83,7 +83,7 @@ pub async fn verify(db: &Db, sealer: &Sealer) -> Result<Report, StoreError> {
 }
 
 /// One pass from the oldest batch to the newest; `None` if old batches were pruned meanwhile.
-async fn pass(db: &Db, sealer: &Sealer) -> Result<Option<Report>, StoreError> {
+async fn pass(db: &Db, sealer: &Sealer) -> Result<Option<Report>, ChainError> {
     let unsealed = u64::try_from(audit::count_unsealed(db).await?).unwrap_or(0);
     let mut report = Report { batches: 0, rows: 0, unsealed, head: None, findings: Vec::new() };
     let (mut number, start) = pruned_through(db).await?;
@@ -97,7 +97,7 @@ async fn pass(db: &Db, sealer: &Sealer) -> Result<Option<Report>, StoreError> {
         if batch.number != number + 1 || !follows {
             report.findings.push(Finding::Cut(number, batch.number));
         }
-        let head = check_batch(sealer, &batch, &rows, &mut report.findings);
+        let head = check_batch(sealer, &batch, &rows, &mut report.findings).await?;
         if report.findings.len() > before && pruned_through(db).await?.0 >= batch.number {
             return Ok(None);
         }
@@ -111,13 +111,21 @@ async fn pass(db: &Db, sealer: &Sealer) -> Result<Option<Report>, StoreError> {
 }
 
 /// Compares a batch with its rows, and gives its head unless the batch itself was changed.
-fn check_batch(sealer: &Sealer, batch: &Batch, rows: &[Row], findings: &mut Vec<Finding>) -> Option<Digest> {
-    let sealed_members = Member::parse_all(&batch.members)
+async fn check_batch(
+    sealer: &Sealer,
+    batch: &Batch,
+    rows: &[Row],
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Digest>, KeyUnavailable> {
+    let whole = Member::parse_all(&batch.members)
         .zip(head_of(batch).ok())
-        .filter(|(members, head)| root_of(members).0 == *batch.root && is_sealed(sealer, batch, head));
-    let Some((members, head)) = sealed_members else {
-        findings.push(Finding::BatchChanged(batch.number));
-        return None;
+        .filter(|(members, _)| root_of(members).0 == *batch.root);
+    let (members, head) = match whole {
+        Some((members, head)) if is_sealed(sealer, batch, &head).await? => (members, head),
+        _ => {
+            findings.push(Finding::BatchChanged(batch.number));
+            return Ok(None);
+        }
     };
     let mut found: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
     for Member { id, leaf: sealed } in members {
@@ -128,7 +136,7 @@ fn check_batch(sealer: &Sealer, batch: &Batch, rows: &[Row], findings: &mut Vec<
         }
     }
     findings.extend(found.into_keys().map(|id| Finding::Added { id: id.to_owned() }));
-    Some(head)
+    Ok(Some(head))
 }
 
 /// Up to which batch the record was pruned, and that batch's head, as the record itself says. What it says falsely

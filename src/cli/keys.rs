@@ -57,7 +57,7 @@ async fn open(database: &Database) -> anyhow::Result<(Config, Db, Sealer)> {
     let config = Config::load(&database.config, &Environment::capture())?;
     let db = Db::open(&config.database.url).await?;
     db.migrate().await?;
-    let sealer = Sealer::new(&config.encryption.keys)?;
+    let sealer = Sealer::new(&config.encryption.keys, &Clock::System)?;
     seal::prove_keys(&db, &sealer, &Clock::System, &Entropy::System).await?;
     Ok((config, db, sealer))
 }

@@ -1,5 +1,7 @@
 //! `encryption:` the keys that seal what the database must not know.
 
+mod transit;
+
 use std::{collections::HashSet, fmt};
 
 use base64::{
@@ -8,6 +10,7 @@ use base64::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
+pub use self::transit::{Transit, TransitAuth};
 use super::{problem::Wrong, reader::Section};
 
 /// The `encryption:` section.
@@ -22,8 +25,24 @@ pub struct Encryption {
 pub struct EncryptionKey {
     /// Unique within the file; stored beside every value that the key sealed.
     pub id: String,
-    /// The key itself.
-    pub key: KeyBytes,
+    /// Where it is.
+    pub source: KeySource,
+}
+
+/// Where a key-encryption key is.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// Here: the key itself.
+    Local(KeyBytes),
+    /// In the Transit engine of an OpenBao or HashiCorp Vault, which it never leaves.
+    Transit(Box<Transit>),
+}
+
+impl EncryptionKey {
+    /// A key whose bytes we have.
+    pub fn local(id: &str, bytes: [u8; 32]) -> Self {
+        Self { id: id.to_owned(), source: KeySource::Local(KeyBytes::new(bytes)) }
+    }
 }
 
 /// 256 secret bits: wiped on drop, never printed.
@@ -58,8 +77,16 @@ impl Encryption {
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
         let keys = section.sections("keys", |key| {
             let id = key.required("id", "a name that is never used again, such as 2026-11", key_id);
-            let bytes = key.required("key", KEY_EXPECTED, KeyBytes::parse);
-            Some(EncryptionKey { id: id?, key: bytes? })
+            let source = if key.has("transit") {
+                if key.has("key") {
+                    key.problem("key", "an encryption key is in one place, and here is transit too");
+                }
+                let _ = key.optional("key", Ok::<_, Wrong>);
+                key.section("transit", Transit::read).map(|transit| KeySource::Transit(Box::new(transit)))
+            } else {
+                key.required("key", KEY_EXPECTED, KeyBytes::parse).map(KeySource::Local)
+            };
+            Some(EncryptionKey { id: id?, source: source? })
         });
         if keys.is_empty() {
             section.problem(

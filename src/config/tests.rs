@@ -36,6 +36,9 @@ fn example_environment() -> Environment {
     Environment::of([
         ("DATABASE_URL", "postgres://chancery:hunter2-db@db.acme.com/chancery"),
         ("CHANCERY_KEY", "aHVudGVyMpQx0vYc0bq7Jz5mWk8sN1eTfRgUhXiLoKo="),
+        ("VAULT_ROLE_ID", "hunter2-role"),
+        ("VAULT_SECRET_ID", "hunter2-role-secret"),
+        ("VAULT_TOKEN", "hunter2-token"),
         ("OKTA_CLIENT_SECRET", "hunter2-okta"),
         ("GOOGLE_CLIENT_SECRET", "hunter2-google"),
         ("AUTH0_CLIENT_SECRET", "hunter2-auth0"),
@@ -49,6 +52,7 @@ fn example_environment() -> Environment {
     ])
     .with_file("presets/README.md", "not a preset")
     .with_file("entra-key.pem", pem)
+    .with_file("vault-ca.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
     .with_file("nightly.jwks.json", public_keys())
     .with_file("desk-agent.jwks.json", public_keys())
 }

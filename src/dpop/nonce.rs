@@ -12,7 +12,7 @@ use axum::http::{HeaderName, HeaderValue};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::NONCE_HEADER;
-use crate::{clock::Timestamp, config::dpop::NoncePolicy, seal::Sealer};
+use crate::{clock::Timestamp, config::dpop::NoncePolicy, seal::Roots};
 
 /// How long one nonce is given out. It is accepted for one window longer: a client that comes back within this time
 /// needs no second request, and a stolen stock of proofs is worth nothing after twice this time.
@@ -42,8 +42,8 @@ pub struct Nonces {
 
 impl Nonces {
     /// Derives the keys.
-    pub fn new(sealer: &Sealer, policy: NoncePolicy) -> Self {
-        let (first, rest) = sealer.derived(LABEL);
+    pub fn new(roots: &Roots, policy: NoncePolicy) -> Self {
+        let (first, rest) = roots.derived(LABEL);
         let key = |bytes: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, bytes);
         Self {
             policy,
@@ -91,13 +91,12 @@ fn window(now: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::encryption::{EncryptionKey, KeyBytes};
+    use crate::seal::fixture;
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_219_200);
 
     fn nonces(keys: &[u8]) -> Nonces {
-        let key = |byte: &u8| EncryptionKey { id: byte.to_string(), key: KeyBytes::new([*byte; 32]) };
-        Nonces::new(&Sealer::new(&keys.iter().map(key).collect::<Vec<_>>()).unwrap(), NoncePolicy::Required)
+        Nonces::new(&fixture::roots(keys), NoncePolicy::Required)
     }
 
     #[test]

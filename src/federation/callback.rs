@@ -25,6 +25,7 @@ use crate::{
     federation::discovery::Metadata,
     identity::session::BrowserSession,
     oauth::params::Params,
+    seal::OpenError,
     secret::TokenHash,
     store::{
         logins::{self, Login},
@@ -114,7 +115,7 @@ async fn sign_in<'p>(
     let reached = reached.map_err(|error| Stopped::Refused(error.into()))?;
     let response_iss = params.get("iss");
     check_response_iss(provider, &reached.metadata, response_iss).map_err(Stopped::Refused)?;
-    let pending = open(app, provider, login, state)?;
+    let pending = open(app, provider, login, state).await?;
 
     let mut tx = app.db.begin().await?;
     if !logins::consume(&mut tx, &login.state_hash, app.clock.now()).await? {
@@ -158,11 +159,13 @@ fn check_response_iss(
 }
 
 /// What was sealed when the sign-in began. It does not open only after the encryption keys were changed meanwhile.
-fn open(app: &App, provider: &Provider, login: &Login, state: &str) -> Result<Pending, PageError> {
+async fn open(app: &App, provider: &Provider, login: &Login, state: &str) -> Result<Pending, PageError> {
     let sealed = login.sealed.as_ref().ok_or_else(PageError::stale_link)?;
-    let opened = app.sealer.open(&login::seal_context(&provider.id, state), sealed);
-    let opened =
-        opened.map_err(|error| PageError::stale_link().with_reason(format!("pending sign-in: {error}")))?;
+    let opened = app.sealer.open(&login::seal_context(&provider.id, state), sealed).await;
+    let opened = opened.map_err(|error| match error {
+        OpenError::Unavailable(error) => error.into(),
+        error => PageError::stale_link().with_reason(format!("pending sign-in: {error}")),
+    })?;
     serde_json::from_slice(&opened)
         .map_err(|error| PageError::unavailable(format!("pending sign-in: {:?}", error.classify())))
 }

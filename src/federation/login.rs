@@ -197,12 +197,13 @@ pub(super) async fn begin(
     };
     let sealed = serde_json::to_vec(&pending).map(Zeroizing::new);
     let sealed = sealed.map_err(|error| PageError::unavailable(format!("pending sign-in: {error}")))?;
+    let context = seal_context(&provider.id, &state);
     let login = Login {
         state_hash: TokenHash::of(&state),
         provider: provider.id.clone(),
         browser_hash: session.browser_hash(),
         interaction_id: begin.interaction.cloned(),
-        sealed: Some(app.sealer.seal(&app.entropy, &seal_context(&provider.id, &state), &sealed)),
+        sealed: Some(app.sealer.seal(&app.entropy, &context, &sealed).await?),
         created_at: now,
         expires_at: now.plus(app.config.lifetimes.upstream_state),
         consumed_at: None,

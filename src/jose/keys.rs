@@ -25,7 +25,7 @@ use crate::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
     oauth::purpose::Role,
-    seal::{OpenError, SealContext, Sealer},
+    seal::{KeyUnavailable, OpenError, SealContext, Sealed, Sealer},
     store::{
         Db, StoreError, Tx,
         signing_keys::{self, SigningKey},
@@ -80,6 +80,9 @@ pub enum KeyRingError {
         /// Why.
         source: OpenError,
     },
+    /// None can be sealed.
+    #[error(transparent)]
+    Unavailable(#[from] KeyUnavailable),
     /// A key in the database is none.
     #[error("a signing key in the database is not a private key: {0}")]
     Malformed(#[from] KeyRejected),
@@ -106,7 +109,7 @@ impl KeyRing {
         if keys.is_empty() {
             keys = create_first(role, db, sealer, (clock, entropy)).await?;
         }
-        let ring = Ring::read(role, &keys, sealer, now)?;
+        let ring = Ring::read(role, &keys, sealer, now).await?;
         Ok(Self { role, clock: clock.clone(), ring: RwLock::new(Arc::new(ring)) })
     }
 
@@ -114,7 +117,7 @@ impl KeyRing {
     pub async fn reload(&self, db: &Db, sealer: &Sealer) -> Result<(), KeyRingError> {
         let now = self.clock.now();
         let keys = signing_keys::published(db, self.role, now).await?;
-        let ring = Ring::read(self.role, &keys, sealer, now)?;
+        let ring = Ring::read(self.role, &keys, sealer, now).await?;
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         Ok(())
     }
@@ -130,6 +133,7 @@ impl KeyRing {
         longest_lifetime: Duration,
     ) -> Result<(String, Timestamp), KeyRingError> {
         let now = self.clock.now();
+        let new = make(self.role, sealer, entropy).await?;
         let mut tx = db.begin().await?;
         let present = signing_keys::lock(&mut tx, self.role, now).await?;
         let waiting = present.last().filter(|key| key.active_at > now);
@@ -147,7 +151,7 @@ impl KeyRing {
                     .detail("published_until", retired_at);
                 audit::record(&mut tx, &self.clock, entropy, &event).await?;
             }
-            insert(self.role, &mut tx, sealer, (&self.clock, entropy), active_at).await?
+            insert(self.role, &mut tx, new, (&self.clock, entropy), active_at).await?
         };
         tx.commit().await?;
         self.reload(db, sealer).await?;
@@ -191,13 +195,19 @@ impl KeyRing {
 
 impl Ring {
     /// Opens `keys`, which are in the order in which they become active.
-    fn read(role: Role, keys: &[SigningKey], sealer: &Sealer, now: Timestamp) -> Result<Self, KeyRingError> {
+    async fn read(
+        role: Role,
+        keys: &[SigningKey],
+        sealer: &Sealer,
+        now: Timestamp,
+    ) -> Result<Self, KeyRingError> {
         let mut entries: Vec<Value> = Vec::new();
         let mut current = None;
         let mut upcoming = None;
         for key in keys {
             let pkcs8 = sealer
                 .open(&context(role, &key.id), &key.sealed)
+                .await
                 .map_err(|source| KeyRingError::Sealed { kid: key.id.clone(), source })?;
             let signer = Arc::new(Signer::from_pkcs8(key.algorithm, &pkcs8)?);
             entries.push(signer.public_jwk());
@@ -221,26 +231,32 @@ async fn create_first(
     (clock, entropy): (&Clock, &Entropy),
 ) -> Result<Vec<SigningKey>, KeyRingError> {
     let now = clock.now();
+    let first = make(role, sealer, entropy).await?;
     let mut tx = db.begin().await?;
     let mut keys = signing_keys::lock(&mut tx, role, now).await?;
     if keys.is_empty() {
-        keys.push(insert(role, &mut tx, sealer, (clock, entropy), now).await?);
+        keys.push(insert(role, &mut tx, first, (clock, entropy), now).await?);
         tx.commit().await?;
     }
     Ok(keys)
 }
 
-/// Makes a key, keeps it sealed, and records it.
+/// A key that is nowhere yet: its `kid`, and itself, sealed.
+async fn make(role: Role, sealer: &Sealer, entropy: &Entropy) -> Result<(String, Sealed), KeyRingError> {
+    let pkcs8 = ALGORITHM.generate()?;
+    let id = Signer::from_pkcs8(ALGORITHM, &pkcs8)?.kid().to_owned();
+    let sealed = sealer.seal(entropy, &context(role, &id), &pkcs8).await?;
+    Ok((id, sealed))
+}
+
+/// Keeps a key that was made, and records it.
 async fn insert(
     role: Role,
     tx: &mut Tx,
-    sealer: &Sealer,
+    (id, sealed): (String, Sealed),
     (clock, entropy): (&Clock, &Entropy),
     active_at: Timestamp,
 ) -> Result<SigningKey, KeyRingError> {
-    let pkcs8 = ALGORITHM.generate()?;
-    let id = Signer::from_pkcs8(ALGORITHM, &pkcs8)?.kid().to_owned();
-    let sealed = sealer.seal(entropy, &context(role, &id), &pkcs8);
     let key =
         SigningKey { id, algorithm: ALGORITHM, sealed, created_at: clock.now(), active_at, retired_at: None };
     signing_keys::insert(tx, role, &key).await?;

@@ -28,6 +28,16 @@ impl Upstream {
         Ok(Self { client: bounded().build()?, loopback })
     }
 
+    /// A client for a service that keeps keys for us, whose certificate is of one of `authorities` (none given: of
+    /// those that the machine trusts). It may be on this machine, where such services have their agents.
+    pub fn to_keys(authorities: &[reqwest::Certificate]) -> Result<Self, reqwest::Error> {
+        let client = || match authorities {
+            [] => bounded(),
+            authorities => bounded().tls_certs_only(authorities.iter().cloned()),
+        };
+        Ok(Self { loopback: Some(client().no_proxy().build()?), client: client().build()? })
+    }
+
     /// GETs a document; only the status 200 counts.
     pub async fn get(&self, url: &Url, max_bytes: usize) -> Result<HttpResponse, NetError> {
         exchange(self.client_for(url)?, json_request(url), max_bytes).await.and_then(only_ok)

@@ -1,33 +1,47 @@
 //! Envelope encryption of what the database must not know.
 //!
-//! Every write has its own data key, and the configured key only wraps data keys, so keys rotate by rewrapping 48
+//! Every write has its own data key, and a configured key only wraps data keys, so keys rotate by rewrapping a few
 //! bytes a row. Both layers are bound to where the value belongs ([`SealContext`]), which is told anew at every
 //! reading and never stored: a value moved to another row, column or owner, or put back from an older version of
 //! its row, does not open. The envelope is laid out in `envelope.rs`.
+//!
+//! A configured key may live in a service of its own, so sealing and opening may wait for a network: neither is done
+//! inside a transaction. What must be written in one is prepared before it ([`Sealer::prepare`]).
 
+mod cipher;
+mod data_keys;
 mod envelope;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod key;
+mod local;
 mod proof;
 #[cfg(test)]
 mod tests;
+mod transit;
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, sync::Arc};
 
-use aes_gcm::{
-    Aes256Gcm, KeyInit as _,
-    aead::{Aead as _, Payload},
-};
-use hkdf::Hkdf;
-use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use self::envelope::{COMMITMENT, Envelope, KEY, NONCE, SALT};
-use crate::{config::encryption::EncryptionKey, entropy::Entropy};
+use self::{
+    cipher::{Changed, decrypt, encrypt, pad, unpad},
+    data_keys::DataKeys,
+    envelope::{Envelope, Format, NONCE},
+    key::{Algorithm, DataKey, KeyEncryptionKey, Wrapped},
+    local::LocalKey,
+    transit::Transit,
+};
+use crate::{
+    clock::Clock,
+    config::encryption::{EncryptionKey, KeySource},
+    entropy::Entropy,
+};
 
-pub use self::proof::{KeyProofError, prove_keys};
-
-/// Tells the keys derived here from any other use of the same configured key.
-const WRAP_LABEL: &[u8] = b"chancery seal 1: wrapping key, nonce, commitment";
+pub use self::{
+    proof::{DerivedKey, KeyProofError, Roots, prove_keys},
+    transit::Outage,
+};
 
 /// How long a key's id may be: its length is one byte of every envelope, and it is repeated in each.
 const MAX_KEY_ID: usize = 64;
@@ -50,11 +64,22 @@ pub struct SealContext<'a> {
 }
 
 impl SealContext<'_> {
+    /// What a data key is wrapped for, by the key of this id.
+    fn of_key(&self, format: Format, algorithm: Algorithm, key_id: &str) -> Vec<u8> {
+        self.associated_data([format as u8, algorithm as u8], "key", key_id)
+    }
+
+    /// What a value is encrypted for. Nothing about keys: that it is rewrapped does not change it.
+    fn of_data(&self, format: Format) -> Vec<u8> {
+        const AES_256_GCM: u8 = 1;
+        self.associated_data([format as u8, AES_256_GCM], "data", "")
+    }
+
     /// Each field behind its length, so that no two contexts have the same bytes.
-    fn associated_data(&self, layer: &str, key_id: &str) -> Vec<u8> {
+    fn associated_data(&self, made: [u8; 2], layer: &str, key_id: &str) -> Vec<u8> {
         let version = self.version.to_be_bytes();
         let fields = [layer, key_id, self.table, self.column, self.row, self.owner, self.provider];
-        let mut data = vec![envelope::FORMAT, envelope::AES_256_GCM];
+        let mut data = made.to_vec();
         for field in fields.iter().map(|field| field.as_bytes()).chain([version.as_slice()]) {
             data.extend_from_slice(&(field.len() as u64).to_be_bytes());
             data.extend_from_slice(field);
@@ -74,6 +99,17 @@ impl fmt::Debug for Sealed {
     }
 }
 
+/// A key that cannot be used now: nothing is sealed or opened with it until it can. At the edge a 503 with
+/// `Retry-After`, never a refusal of anybody's token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the encryption key `{id}` cannot be used: the service that keeps it {outage}")]
+pub struct KeyUnavailable {
+    /// The key.
+    pub id: String,
+    /// Why.
+    pub outage: Outage,
+}
+
 /// Why a sealed value does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -89,13 +125,29 @@ pub enum OpenError {
     /// The value was changed, or does not belong where it was found.
     #[error("the sealed value was changed or moved")]
     Tampered,
+    /// Nothing is wrong with the value as far as is known.
+    #[error(transparent)]
+    Unavailable(#[from] KeyUnavailable),
 }
 
-/// The configured keys at work: the first seals, all open.
-#[derive(Debug, Clone)]
+impl From<Changed> for OpenError {
+    fn from(_: Changed) -> Self {
+        Self::Tampered
+    }
+}
+
+/// The configured keys at work: the first seals, all open. Clones share them, and the data keys that are kept.
+#[derive(Clone)]
 pub struct Sealer {
-    first: EncryptionKey,
-    rest: Vec<EncryptionKey>,
+    first: Arc<KeyEncryptionKey>,
+    rest: Vec<Arc<KeyEncryptionKey>>,
+    data_keys: DataKeys,
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys().map(KeyEncryptionKey::id)).finish()
+    }
 }
 
 /// Why a list of keys cannot seal.
@@ -110,12 +162,19 @@ pub enum KeysError {
     /// Which of the two opens a value would be chance.
     #[error("two encryption keys have the id `{0}`")]
     Twice(String),
+    /// The machine has no root certificates, or those given for the key's service are none.
+    #[error("the service that keeps the encryption key `{id}` cannot be asked: {why}")]
+    Client {
+        /// The key.
+        id: String,
+        /// What the client says.
+        why: String,
+    },
 }
 
 impl Sealer {
-    /// Takes the keys of the configuration; see [`Sealer`] for their order.
-    pub fn new(keys: &[EncryptionKey]) -> Result<Self, KeysError> {
-        let (first, rest) = keys.split_first().ok_or(KeysError::None)?;
+    /// Takes the keys of the configuration; see [`Sealer`] for their order. No service is asked yet.
+    pub fn new(keys: &[EncryptionKey], clock: &Clock) -> Result<Self, KeysError> {
         let mut seen = HashSet::new();
         for EncryptionKey { id, .. } in keys {
             if !(1..=MAX_KEY_ID).contains(&id.len()) {
@@ -125,113 +184,144 @@ impl Sealer {
                 return Err(KeysError::Twice(id.clone()));
             }
         }
-        Ok(Self { first: first.clone(), rest: rest.to_vec() })
+        let key = |EncryptionKey { id, source }: &EncryptionKey| match source {
+            KeySource::Local(bytes) => {
+                Ok(KeyEncryptionKey::Local(LocalKey { id: id.clone(), bytes: bytes.clone() }))
+            }
+            KeySource::Transit(config) => {
+                Transit::new(id, config, clock).map(|key| KeyEncryptionKey::Transit(Box::new(key)))
+            }
+        };
+        let mut keys = keys.iter().map(|configured| key(configured).map(Arc::new));
+        let first = keys.next().ok_or(KeysError::None)??;
+        Ok(Self { first, rest: keys.collect::<Result<_, _>>()?, data_keys: DataKeys::new(clock) })
     }
 
-    /// Seals `plaintext` for the place that `context` names.
-    pub fn seal(&self, entropy: &Entropy, context: &SealContext<'_>, plaintext: &[u8]) -> Sealed {
-        seal_with(&self.first, entropy, context, plaintext)
+    /// Seals `plaintext` for the place that `context` names. Not inside a transaction; see [`Sealer::prepare`].
+    pub async fn seal(
+        &self,
+        entropy: &Entropy,
+        context: &SealContext<'_>,
+        plaintext: &[u8],
+    ) -> Result<Sealed, KeyUnavailable> {
+        Ok(self.prepare(entropy, context).await?.seal(plaintext))
     }
 
-    /// Opens what was sealed for the place that `context` names.
-    pub fn open(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let Envelope { key_id, salt, commitment, wrapped_key, nonce, ciphertext } =
-            Envelope::parse(&sealed.0).ok_or(OpenError::Unknown)?;
-        let key =
-            self.keys().find(|key| key.id == key_id).ok_or_else(|| OpenError::UnknownKey(key_id.into()))?;
-        let wrap = Wrap::derive(key, salt);
-        if !bool::from(wrap.commitment.ct_eq(commitment)) {
-            return Err(OpenError::WrongKey(key_id.into()));
+    /// Does all of sealing that can fail or wait, for a value that is not there yet: to be called before a transaction
+    /// in which it will be written, and before anybody is asked for what cannot be asked for twice.
+    pub async fn prepare(
+        &self,
+        entropy: &Entropy,
+        context: &SealContext<'_>,
+    ) -> Result<ReadyKey, KeyUnavailable> {
+        self.prepare_with(&self.first, entropy, context).await
+    }
+
+    async fn prepare_with(
+        &self,
+        key: &KeyEncryptionKey,
+        entropy: &Entropy,
+        context: &SealContext<'_>,
+    ) -> Result<ReadyKey, KeyUnavailable> {
+        let mut data_key = DataKey::default();
+        entropy.fill(data_key.as_mut());
+        let associated_data = context.of_key(Format::Padded, key.algorithm(), key.id());
+        let wrapped = key.wrap(entropy, &data_key, &associated_data).await;
+        let wrapped = wrapped.inspect_err(|error| self.after(error))?;
+        if !key.is_local() {
+            self.data_keys.keep(&wrapped, &associated_data, &data_key).await;
         }
-        let data_key = decrypt(&wrap.key, &wrap.nonce, wrapped_key, &context.associated_data("key", key_id))?;
-        let data_key = data_key.first_chunk().ok_or(OpenError::Tampered)?;
-        decrypt(data_key, nonce, ciphertext, &context.associated_data("data", ""))
+        Ok(ReadyKey {
+            key_id: key.id().to_owned(),
+            wrapped,
+            data_key,
+            nonce: entropy.bytes(),
+            associated_data: context.of_data(Format::Padded),
+        })
     }
 
-    /// A key for a purpose other than sealing, derived from each configured key (RFC 5869): the first to make
-    /// something with, the rest to know again what was made with them.
-    pub fn derived(&self, purpose: &[u8]) -> (DerivedKey, Vec<DerivedKey>) {
-        let derive = |key| derive(key, purpose);
-        (derive(&self.first), self.rest.iter().map(derive).collect())
+    /// Opens what was sealed for the place that `context` names. Not inside a transaction.
+    pub async fn open(
+        &self,
+        context: &SealContext<'_>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let envelope = Envelope::parse(&sealed.0).ok_or(OpenError::Unknown)?;
+        let data_key = self.data_key(context, &envelope).await?;
+        let Envelope { format, nonce, ciphertext, .. } = envelope;
+        let value = decrypt(&data_key, nonce, ciphertext, &context.of_data(format))?;
+        match format {
+            Format::Plain => Ok(value),
+            Format::Padded => unpad(value).ok_or(OpenError::Tampered),
+        }
     }
 
-    fn keys(&self) -> impl Iterator<Item = &EncryptionKey> {
-        std::iter::once(&self.first).chain(&self.rest)
+    /// The data key of an envelope, from the key that wrapped it or from those that are kept.
+    async fn data_key(
+        &self,
+        context: &SealContext<'_>,
+        Envelope { format, key_id, wrapped, .. }: &Envelope<'_>,
+    ) -> Result<Arc<DataKey>, OpenError> {
+        let key = self.keys().find(|key| key.id() == *key_id);
+        let key = key.ok_or_else(|| OpenError::UnknownKey((*key_id).into()))?;
+        let associated_data = context.of_key(*format, wrapped.algorithm, key_id);
+        let unwrap = key.unwrap(wrapped, &associated_data);
+        if key.is_local() {
+            return unwrap.await.map(Arc::new);
+        }
+        let data_key = self.data_keys.get(wrapped, &associated_data, unwrap).await;
+        data_key.inspect_err(|error| {
+            if let OpenError::Unavailable(error) = error {
+                self.after(error);
+            }
+        })
+    }
+
+    /// Forgets every data key that a service has unwrapped for us, so that from now on it decides again about each.
+    pub fn forget_data_keys(&self) {
+        self.data_keys.forget_all();
+    }
+
+    /// A service that is down may be waited for. One that lets us in no longer was told so by somebody.
+    fn after(&self, error: &KeyUnavailable) {
+        tracing::error!(%error, "sealing is not possible with this key");
+        if error.outage == Outage::Denied {
+            self.forget_data_keys();
+        }
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &KeyEncryptionKey> {
+        std::iter::once(&self.first).chain(&self.rest).map(Arc::as_ref)
     }
 }
 
-/// 256 secret bits for one purpose.
-pub type DerivedKey = Zeroizing<[u8; KEY]>;
-
-#[expect(clippy::expect_used, reason = "HKDF gives up to 255 times 32 bytes, and this asks for 32")]
-fn derive(key: &EncryptionKey, purpose: &[u8]) -> DerivedKey {
-    let mut derived = Zeroizing::new([0; KEY]);
-    let hkdf = Hkdf::<Sha256>::new(None, key.key.expose());
-    hkdf.expand(purpose, derived.as_mut()).expect("32 bytes are few enough");
-    derived
-}
-
-fn seal_with(key: &EncryptionKey, entropy: &Entropy, context: &SealContext<'_>, plaintext: &[u8]) -> Sealed {
-    let salt = entropy.bytes::<SALT>();
-    let nonce = entropy.bytes::<NONCE>();
-    let mut data_key = Zeroizing::new([0; KEY]);
-    entropy.fill(data_key.as_mut());
-    let wrap = Wrap::derive(key, &salt);
-    let wrapped_key = encrypt(&wrap.key, &wrap.nonce, &*data_key, &context.associated_data("key", &key.id));
-    let ciphertext = encrypt(&data_key, &nonce, plaintext, &context.associated_data("data", ""));
-    let envelope = Envelope {
-        key_id: &key.id,
-        salt: &salt,
-        commitment: &wrap.commitment,
-        wrapped_key: &wrapped_key,
-        nonce: &nonce,
-        ciphertext: &ciphertext,
-    };
-    Sealed(envelope.write())
-}
-
-/// What wraps one data key. It is derived from the configured key and a fresh salt, so that the configured key may
-/// wrap without the limit that random nonces would set (2^32 under one key, NIST SP 800-38D §8.3). The commitment
-/// ties the envelope to one configured key, which AES-GCM's tag alone does not.
-struct Wrap {
-    key: Zeroizing<[u8; KEY]>,
+/// A data key of its own for one value: all that could fail is done.
+pub struct ReadyKey {
+    key_id: String,
+    wrapped: Wrapped,
+    data_key: DataKey,
     nonce: [u8; NONCE],
-    commitment: [u8; COMMITMENT],
+    associated_data: Vec<u8>,
 }
 
-impl Wrap {
-    #[expect(clippy::expect_used, reason = "HKDF gives up to 255 times 32 bytes, and this asks for 76")]
-    fn derive(key: &EncryptionKey, salt: &[u8; SALT]) -> Self {
-        let mut derived = Zeroizing::new([0; KEY + NONCE + COMMITMENT]);
-        Hkdf::<Sha256>::new(Some(salt), key.key.expose())
-            .expand(WRAP_LABEL, derived.as_mut())
-            .expect("76 bytes are few enough");
-        let mut wrap = Self { key: Zeroizing::new([0; KEY]), nonce: [0; NONCE], commitment: [0; COMMITMENT] };
-        let (derived_key, rest) = derived.split_at(KEY);
-        let (derived_nonce, derived_commitment) = rest.split_at(NONCE);
-        wrap.key.copy_from_slice(derived_key);
-        wrap.nonce.copy_from_slice(derived_nonce);
-        wrap.commitment.copy_from_slice(derived_commitment);
-        wrap
+impl fmt::Debug for ReadyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadyKey({})", self.key_id)
     }
 }
 
-#[expect(clippy::expect_used, reason = "AES-GCM only refuses what is longer than 64 GiB")]
-fn encrypt(key: &[u8; KEY], nonce: &[u8; NONCE], plaintext: &[u8], associated_data: &[u8]) -> Vec<u8> {
-    Aes256Gcm::new(key.into())
-        .encrypt(nonce.into(), Payload { msg: plaintext, aad: associated_data })
-        .expect("a value fits into memory")
-}
-
-/// The whole value or nothing: no byte is given out before the tag was checked.
-fn decrypt(
-    key: &[u8; KEY],
-    nonce: &[u8; NONCE],
-    ciphertext: &[u8],
-    associated_data: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    Aes256Gcm::new(key.into())
-        .decrypt(nonce.into(), Payload { msg: ciphertext, aad: associated_data })
-        .map(Zeroizing::new)
-        .map_err(|_| OpenError::Tampered)
+impl ReadyKey {
+    /// Seals `plaintext` for the place that the key was prepared for.
+    pub fn seal(self, plaintext: &[u8]) -> Sealed {
+        let Self { key_id, wrapped, data_key, nonce, associated_data } = self;
+        let ciphertext = encrypt(&data_key, &nonce, &pad(plaintext), &associated_data);
+        let envelope = Envelope {
+            format: Format::Padded,
+            key_id: &key_id,
+            wrapped,
+            nonce: &nonce,
+            ciphertext: &ciphertext,
+        };
+        Sealed(envelope.write())
+    }
 }

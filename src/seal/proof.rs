@@ -3,7 +3,15 @@
 //! A wrong key under a right name would otherwise be noticed one failing row at a time, while new rows are sealed
 //! with it.
 
-use super::{OpenError, SealContext, Sealer, seal_with};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::{
+    KeyUnavailable, OpenError, SealContext, Sealer,
+    envelope::KEY,
+    key::{DataKey, KeyEncryptionKey},
+};
 use crate::{
     audit::{self, Event, Kind, Origin},
     clock::Clock,
@@ -11,6 +19,7 @@ use crate::{
     store::{Db, StoreError, key_proofs},
 };
 
+/// What every proof begins with; 32 random bytes follow, except in those of old.
 const KNOWN_TEXT: &[u8] = b"chancery";
 
 /// Why the server must not start with these keys.
@@ -28,9 +37,36 @@ pub enum KeyProofError {
          add it again, below the others if it shall not seal new ones"
     )]
     Missing(String),
+    /// The service that keeps the key does not let us use it.
+    #[error("{0}; `chancery check --online` asks it alone")]
+    Unavailable(#[from] KeyUnavailable),
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What the configured keys stand for where no value is sealed: secrets that are the same on every instance and change
+/// with the keys. The first is for what is made now, all for what was made.
+pub struct Roots(pub(super) Vec<DataKey>);
+
+/// 256 secret bits for one purpose.
+pub type DerivedKey = Zeroizing<[u8; KEY]>;
+
+impl Roots {
+    /// A key for a purpose other than sealing, derived from each configured key (RFC 5869): the first to make
+    /// something with, the rest to know again what was made with them.
+    pub fn derived(&self, purpose: &[u8]) -> (DerivedKey, Vec<DerivedKey>) {
+        let mut keys = self.0.iter().map(|root| derive(root, purpose));
+        (keys.next().unwrap_or_default(), keys.collect())
+    }
+}
+
+#[expect(clippy::expect_used, reason = "HKDF gives up to 255 times 32 bytes, and this asks for 32")]
+fn derive(root: &DataKey, purpose: &[u8]) -> DerivedKey {
+    let mut derived = Zeroizing::new([0; KEY]);
+    let hkdf = Hkdf::<Sha256>::new(None, root.as_slice());
+    hkdf.expand(purpose, derived.as_mut()).expect("32 bytes are few enough");
+    derived
 }
 
 /// Opens the known text of each configured key; a key that is new to the database leaves one. Instances that start
@@ -40,41 +76,55 @@ pub async fn prove_keys(
     sealer: &Sealer,
     clock: &Clock,
     entropy: &Entropy,
-) -> Result<(), KeyProofError> {
-    let configured = |id: &String| sealer.keys().any(|key| key.id == *id);
+) -> Result<Roots, KeyProofError> {
+    let configured = |id: &String| sealer.keys().any(|key| key.id() == *id);
     if let Some(missing) = key_proofs::key_ids(db).await?.into_iter().find(|id| !configured(id)) {
         return Err(KeyProofError::Missing(missing));
     }
+    let mut roots = Vec::new();
     for key in sealer.keys() {
-        let context = SealContext {
-            table: "key_proofs",
-            column: "sealed",
-            row: &key.id,
-            owner: "",
-            provider: "",
-            version: 1,
-        };
-        let fresh = seal_with(key, entropy, &context, KNOWN_TEXT);
-        let mut tx = db.begin().await?;
-        let kept = key_proofs::keep(&mut tx, &key.id, &fresh, clock.now()).await?;
-        if kept == fresh {
-            let event = Event::new(Kind::KeyCreated, &Origin::house(entropy))
-                .detail("use", "encryption")
-                .detail("id", &key.id);
-            audit::record(&mut tx, clock, entropy, &event).await?;
-        }
-        tx.commit().await?;
-        match sealer.open(&context, &kept) {
-            Ok(text) if *text == KNOWN_TEXT => {}
-            Ok(_) | Err(OpenError::WrongKey(_) | OpenError::Tampered) => {
-                return Err(KeyProofError::Wrong(key.id.clone()));
-            }
-            Err(error @ (OpenError::Unknown | OpenError::UnknownKey(_))) => {
-                return Err(StoreError::Corrupt(error.to_string()).into());
-            }
+        roots.push(prove(db, sealer, key, (clock, entropy)).await?);
+    }
+    Ok(Roots(roots))
+}
+
+/// Proves one key, and gives what it stands for. The bytes of a key that lives elsewhere are not ours to derive from,
+/// so its proof holds some that are.
+async fn prove(
+    db: &Db,
+    sealer: &Sealer,
+    key: &KeyEncryptionKey,
+    (clock, entropy): (&Clock, &Entropy),
+) -> Result<DataKey, KeyProofError> {
+    let id = key.id();
+    let context =
+        SealContext { table: "key_proofs", column: "sealed", row: id, owner: "", provider: "", version: 1 };
+    let fresh = Zeroizing::new([KNOWN_TEXT, &*Zeroizing::new(entropy.bytes::<KEY>())].concat());
+    let fresh = sealer.prepare_with(key, entropy, &context).await?.seal(&fresh);
+    let mut tx = db.begin().await?;
+    let kept = key_proofs::keep(&mut tx, id, &fresh, clock.now()).await?;
+    if kept == fresh {
+        let event = Event::new(Kind::KeyCreated, &Origin::house(entropy))
+            .detail("use", "encryption")
+            .detail("id", id);
+        audit::record(&mut tx, clock, entropy, &event).await?;
+    }
+    tx.commit().await?;
+    // The service shall be asked, and not what was kept of it a moment ago.
+    sealer.forget_data_keys();
+    let proof = sealer.open(&context, &kept).await.map_err(|error| match error {
+        OpenError::WrongKey(_) | OpenError::Tampered => KeyProofError::Wrong(id.into()),
+        OpenError::Unavailable(error) => error.into(),
+        OpenError::Unknown | OpenError::UnknownKey(_) => StoreError::Corrupt(error.to_string()).into(),
+    })?;
+    let held = proof.strip_prefix(KNOWN_TEXT).ok_or_else(|| KeyProofError::Wrong(id.into()))?;
+    match key {
+        KeyEncryptionKey::Local(key) => Ok(Zeroizing::new(*key.bytes.expose())),
+        KeyEncryptionKey::Transit(_) => {
+            let root = held.first_chunk().copied().map(Zeroizing::new);
+            root.ok_or_else(|| StoreError::Corrupt(format!("the proof of the key `{id}`")).into())
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -84,15 +134,9 @@ mod tests {
     use super::*;
     use crate::{
         clock::Timestamp,
-        config::encryption::{EncryptionKey, KeyBytes},
+        seal::fixture::sealer,
         store::{fixture::On, on},
     };
-
-    fn sealer(keys: &[(&str, u8)]) -> Sealer {
-        let key =
-            |(id, byte): &(&str, u8)| EncryptionKey { id: (*id).into(), key: KeyBytes::new([*byte; 32]) };
-        Sealer::new(&keys.iter().map(key).collect::<Vec<_>>()).unwrap()
-    }
 
     #[rstest]
     #[tokio::test]

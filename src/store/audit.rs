@@ -132,6 +132,13 @@ pub async fn last_batch(tx: &mut Tx) -> Result<Option<Batch>, StoreError> {
     })
 }
 
+/// The number that the next link will have, unless another instance is faster.
+pub async fn next_number(db: &Db) -> Result<i64, StoreError> {
+    on!(db, |executor| {
+        sqlx::query_scalar("SELECT COALESCE(max(number), 0) + 1 FROM audit_batches").fetch_one(executor).await
+    })
+}
+
 /// The newest of the `limit` oldest links, if all of them are older than `before`; never the newest of all.
 pub async fn oldest_batches(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Option<Batch>, StoreError> {
     on!(tx, |executor| {

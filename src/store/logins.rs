@@ -73,16 +73,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::encryption::{EncryptionKey, KeyBytes},
-        entropy::Entropy,
-        seal::{SealContext, Sealer},
+        seal::{SealContext, fixture::sealed},
         store::fixture::On,
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_219_200);
 
-    fn sealed() -> Sealed {
-        let key = EncryptionKey { id: "k".into(), key: KeyBytes::new([7; 32]) };
+    fn pending() -> Sealed {
         let context = SealContext {
             table: "logins",
             column: "sealed",
@@ -91,7 +88,7 @@ mod tests {
             provider: "okta",
             version: 1,
         };
-        Sealer::new(&[key]).unwrap().seal(&Entropy::seeded(1), &context, b"nonce")
+        sealed(&context, b"nonce")
     }
 
     async fn begun(db: &Db, state: &str) -> TokenHash {
@@ -100,7 +97,7 @@ mod tests {
             provider: "okta".to_owned().try_into().unwrap(),
             browser_hash: TokenHash::of("browser"),
             interaction_id: None,
-            sealed: Some(sealed()),
+            sealed: Some(pending()),
             created_at: NOW,
             expires_at: NOW.plus(Duration::from_secs(600)),
             consumed_at: None,
@@ -123,7 +120,7 @@ mod tests {
     async fn of_many_returns_with_one_state_one_counts(#[values(On::Sqlite, On::Postgres)] on: On) {
         let Some(fresh) = on.fresh().await else { return };
         let state = begun(&fresh.db, "s").await;
-        assert_eq!(find(&fresh.db, &state, NOW).await.unwrap().unwrap().sealed, Some(sealed()));
+        assert_eq!(find(&fresh.db, &state, NOW).await.unwrap().unwrap().sealed, Some(pending()));
         let returns: Vec<_> = (0..16)
             .map(|_| {
                 let (db, state) = (fresh.db.clone(), state.clone());

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -20,7 +19,8 @@ use crate::{
     clock::Timestamp,
     entropy::Entropy,
     ids::{ConnectionId, ConnectionName, UserId},
-    seal::{OpenError, SealContext, Sealed, Sealer},
+    seal::{KeyUnavailable, OpenError, ReadyKey, SealContext, Sealed, Sealer},
+    secret::Secret,
     store::{connections::Connection, revocations::Revocation},
 };
 
@@ -34,18 +34,21 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Kept {
     /// What is handed out: an access token, or a credential that stays as it is.
-    pub access: SecretString,
+    pub access: Secret,
     /// What the next one is got with. It never leaves the vault.
-    pub refresh: Option<SecretString>,
+    pub refresh: Option<Secret>,
 }
 
 impl Kept {
+    /// Seals the tokens for the place that the key was prepared for.
+    pub fn seal(&self, ready: ReadyKey) -> Sealed {
+        ready.seal(&self.written())
+    }
+
     #[expect(clippy::expect_used, reason = "two strings can be written as JSON into memory")]
     fn written(&self) -> Zeroizing<Vec<u8>> {
-        let written = Written {
-            access: self.access.expose_secret(),
-            refresh: self.refresh.as_ref().map(SecretString::expose_secret),
-        };
+        let written =
+            Written { access: self.access.expose(), refresh: self.refresh.as_ref().map(Secret::expose) };
         // So large that it never moves and leaves a copy behind: escaped, a byte takes six.
         let length = written.access.len() + written.refresh.map_or(0, str::len);
         let mut plain = Zeroizing::new(Vec::with_capacity(6 * length + 64));
@@ -70,8 +73,8 @@ struct Written<'a> {
 
 #[derive(Deserialize)]
 struct Read {
-    access: SecretString,
-    refresh: Option<SecretString>,
+    access: Secret,
+    refresh: Option<Secret>,
 }
 
 /// Where tokens belong. What is sealed for one place opens in no other.
@@ -114,21 +117,21 @@ impl Safe {
         Self { sealer, opened: AtomicU64::new(0), window: Mutex::new((Timestamp::from_millis(0), 0)) }
     }
 
-    /// Seals tokens for their place.
-    pub fn seal(&self, entropy: &Entropy, place: Place<'_>, kept: &Kept) -> Sealed {
-        self.sealer.seal(entropy, &place.context(), &kept.written())
+    /// Does all of sealing for a place that can fail or wait, before there are tokens to be sealed.
+    pub async fn prepare(&self, entropy: &Entropy, place: Place<'_>) -> Result<ReadyKey, KeyUnavailable> {
+        self.sealer.prepare(entropy, &place.context()).await
     }
 
     /// Opens the tokens of a connection.
-    pub fn open(&self, connection: &Connection, now: Timestamp) -> Result<Kept, OpenError> {
+    pub async fn open(&self, connection: &Connection, now: Timestamp) -> Result<Kept, OpenError> {
         let Connection { id, user_id: user, name, generation, tokens, .. } = connection;
-        self.open_at(Place { id, user, name, generation: *generation }, tokens, now)
+        self.open_at(Place { id, user, name, generation: *generation }, tokens, now).await
     }
 
     /// Opens the tokens of a connection that is gone.
-    pub fn open_owed(&self, owed: &Revocation, now: Timestamp) -> Result<Kept, OpenError> {
+    pub async fn open_owed(&self, owed: &Revocation, now: Timestamp) -> Result<Kept, OpenError> {
         let Revocation { connection_id: id, user_id: user, name, generation, tokens, .. } = owed;
-        self.open_at(Place { id, user, name, generation: *generation }, tokens, now)
+        self.open_at(Place { id, user, name, generation: *generation }, tokens, now).await
     }
 
     /// How often it was opened since the process began.
@@ -136,9 +139,9 @@ impl Safe {
         self.opened.load(Ordering::Relaxed)
     }
 
-    fn open_at(&self, place: Place<'_>, sealed: &Sealed, now: Timestamp) -> Result<Kept, OpenError> {
+    async fn open_at(&self, place: Place<'_>, sealed: &Sealed, now: Timestamp) -> Result<Kept, OpenError> {
         self.watch(now);
-        let plain = self.sealer.open(&place.context(), sealed)?;
+        let plain = self.sealer.open(&place.context(), sealed).await?;
         let Read { access, refresh } = serde_json::from_slice(&plain).map_err(|_| OpenError::Unknown)?;
         Ok(Kept { access, refresh })
     }
@@ -160,46 +163,42 @@ impl Safe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::encryption::{EncryptionKey, KeyBytes},
-        ids::ConnectionName,
-        store::connections::fixture,
-    };
+    use crate::{seal::fixture::sealer, store::connections::fixture};
 
     fn safe() -> Safe {
-        let key = EncryptionKey { id: "a".into(), key: KeyBytes::new([1; 32]) };
-        Safe::new(Sealer::new(&[key]).unwrap())
+        Safe::new(sealer(&[("a", 1)]))
     }
 
     fn kept() -> Kept {
-        Kept { access: "at-\"ü".into(), refresh: Some("rt".into()) }
+        Kept { access: Secret::new("at-\"ü".into()), refresh: Some(Secret::new("rt".into())) }
     }
 
-    fn sealed(safe: &Safe) -> Connection {
+    async fn sealed(safe: &Safe) -> Connection {
         let mut connection = fixture::connection(&UserId::parse(&"0".repeat(32)).unwrap());
         let Connection { id, user_id: user, name, generation, .. } = &connection;
-        connection.tokens =
-            safe.seal(&Entropy::System, Place { id, user, name, generation: *generation }, &kept());
+        let place = Place { id, user, name, generation: *generation };
+        let ready = safe.prepare(&Entropy::System, place).await.unwrap();
+        connection.tokens = kept().seal(ready);
         connection
     }
 
-    #[test]
-    fn tokens_open_where_they_belong_and_every_time_is_counted() {
+    #[tokio::test]
+    async fn tokens_open_where_they_belong_and_every_time_is_counted() {
         let (safe, now) = (safe(), Timestamp::from_secs(1));
-        let connection = sealed(&safe);
-        let opened = safe.open(&connection, now).unwrap();
-        assert_eq!(opened.access.expose_secret(), kept().access.expose_secret());
-        assert_eq!(opened.refresh.as_ref().map(SecretString::expose_secret), Some("rt"));
+        let connection = sealed(&safe).await;
+        let opened = safe.open(&connection, now).await.unwrap();
+        assert_eq!(opened.access.expose(), kept().access.expose());
+        assert_eq!(opened.refresh.as_ref().map(Secret::expose), Some("rt"));
         let id = crate::ids::RevocationId::parse(&"1".repeat(32)).unwrap();
-        safe.open_owed(&Revocation::of(connection, id, now), now).unwrap();
+        safe.open_owed(&Revocation::of(connection, id, now), now).await.unwrap();
         assert_eq!(safe.opened(), 2);
     }
 
     /// Somebody who can write to the database can take no tokens into another row, nor put old ones back.
-    #[test]
-    fn tokens_open_nowhere_else() {
+    #[tokio::test]
+    async fn tokens_open_nowhere_else() {
         let (safe, now) = (safe(), Timestamp::from_secs(1));
-        let connection = sealed(&safe);
+        let connection = sealed(&safe).await;
         let other = || UserId::parse(&"1".repeat(32)).unwrap();
         let elsewhere = [
             Connection { id: ConnectionId::parse(&"1".repeat(32)).unwrap(), ..connection.clone() },
@@ -208,7 +207,7 @@ mod tests {
             Connection { generation: connection.generation + 1, ..connection.clone() },
         ];
         for moved in elsewhere {
-            assert_eq!(safe.open(&moved, now).unwrap_err(), OpenError::Tampered, "{moved:?}");
+            assert_eq!(safe.open(&moved, now).await.unwrap_err(), OpenError::Tampered, "{moved:?}");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
         error::{ErrorCode, OAuthError},
         redirect_uri::RedirectUri,
     },
+    seal::KeyUnavailable,
     store::StoreError,
 };
 
@@ -192,6 +193,12 @@ impl IntoResponse for PageError {
     }
 }
 
+impl From<KeyUnavailable> for PageError {
+    fn from(error: KeyUnavailable) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         Self::unavailable(format!("store: {error}"))
@@ -328,6 +335,12 @@ impl From<OAuthError> for ApiError {
             _ => StatusCode::BAD_REQUEST,
         };
         Self { status, error, challenge: None, reason: Cow::Borrowed(""), about: None, members: Vec::new() }
+    }
+}
+
+impl From<KeyUnavailable> for ApiError {
+    fn from(error: KeyUnavailable) -> Self {
+        Self::unavailable(error.to_string())
     }
 }
 

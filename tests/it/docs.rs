@@ -134,6 +134,8 @@ fn environment() -> Environment {
     Environment::of([
         ("CHANCERY_KEY", &one),
         ("CHANCERY_KEY_OLD", &other),
+        ("VAULT_ROLE_ID", "675a50e7-cfe0-be76-e35f-49ec009731ea"),
+        ("VAULT_SECRET_ID", "ed0a642f-2acf-c2da-232f-1b21300d5f29"),
         ("DATABASE_URL", "postgres://chancery:secret@db.acme.com/chancery"),
         ("OKTA_CLIENT_SECRET", secret),
         ("GOOGLE_CLIENT_SECRET", secret),

@@ -131,6 +131,25 @@ fn database(#[case] text: &str, #[case] expected: &[&str]) {
     "encryption: { keys: [{ id: a, key: ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c= }, { id: a, key: ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c= }] }",
     &["c.yaml:1:21: encryption.keys: has two keys with the id a; sealed values name theirs by it"]
 )]
+#[case(
+    "encryption: { keys: [{ id: a, key: ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c=, transit: { address: 'http://vault.acme.com', mount: a//b, ca: x } }] }",
+    &[
+        "c.yaml:1:36: encryption.keys[0].key: an encryption key is in one place, and here is transit too",
+        "c.yaml:1:91: encryption.keys[0].transit.key: is missing: the name of the key in the Transit engine",
+        "c.yaml:1:91: encryption.keys[0].transit: lacks a way to log in: token, token_file or approle",
+        "c.yaml:1:102: encryption.keys[0].transit.address: must begin with https://; plain http is for an agent on this machine",
+        "c.yaml:1:134: encryption.keys[0].transit.mount: must be a path such as transit or teams/auth/transit",
+        "c.yaml:1:144: encryption.keys[0].transit.ca: must be certificates in PEM, such as ${file:vault-ca.pem}",
+    ]
+)]
+#[case(
+    "encryption: { keys: [{ id: a, transit: { address: 'https://vault.acme.com', key: k, token: t, approle: { role_id: a b } } }] }",
+    &[
+        "c.yaml:1:104: encryption.keys[0].transit.approle.secret_id: is missing: the role's secret id",
+        "c.yaml:1:104: encryption.keys[0].transit.approle: there is one way to log in, and here is token too",
+        "c.yaml:1:115: encryption.keys[0].transit.approle.role_id: must be in plain characters, without spaces",
+    ]
+)]
 fn encryption(#[case] text: &str, #[case] expected: &[&str]) {
     assert_eq!(problems(text, &Environment::of([])), expected.join("\n"));
 }

@@ -2,7 +2,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    config::encryption::{EncryptionKey, KeyBytes},
+    seal::fixture,
     store::{
         fixture::{Fresh, On},
         on,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn sealer(byte: u8) -> Sealer {
-    Sealer::new(&[EncryptionKey { id: "k".into(), key: KeyBytes::new([byte; 32]) }]).unwrap()
+    fixture::sealer(&[("k", byte)])
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -177,7 +177,7 @@ async fn the_private_key_is_kept_sealed_and_bound_to_its_row() {
         .unwrap()
         .remove(0);
     let context = context(Role::AuthorizationServer, &key.id);
-    let pkcs8 = stage.sealer.open(&context, &key.sealed).unwrap();
+    let pkcs8 = stage.sealer.open(&context, &key.sealed).await.unwrap();
     assert!(Signer::from_pkcs8(key.algorithm, &pkcs8).is_ok());
     let kept: Vec<u8> = on!(stage.fresh.db, |executor| {
         sqlx::query_scalar("SELECT sealed FROM signing_keys").fetch_one(executor).await
@@ -185,7 +185,7 @@ async fn the_private_key_is_kept_sealed_and_bound_to_its_row() {
     .unwrap();
     assert!(pkcs8.windows(16).all(|secret| !kept.windows(16).any(|seen| seen == secret)));
     let moved = SealContext { row: "another", ..context };
-    assert_eq!(stage.sealer.open(&moved, &key.sealed).unwrap_err(), OpenError::Tampered);
+    assert_eq!(stage.sealer.open(&moved, &key.sealed).await.unwrap_err(), OpenError::Tampered);
 }
 
 #[rstest]

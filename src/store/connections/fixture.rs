@@ -6,7 +6,7 @@ use crate::{
     entropy::Entropy,
     ids::{ConnectionId, ConnectionName, UserId},
     oauth::scope::ScopeSet,
-    seal::{SealContext, Sealer},
+    seal::{SealContext, fixture::sealed},
     store::{Tx, on},
     vault::state::State,
 };
@@ -14,8 +14,6 @@ use crate::{
 /// One of an account at GitHub whose tokens nobody opens.
 pub(crate) fn connection(user: &UserId) -> Connection {
     let now = Timestamp::from_secs(1_795_219_200);
-    let key = crate::config::encryption::KeyBytes::new([7; 32]);
-    let sealer = Sealer::new(&[crate::config::encryption::EncryptionKey { id: "k".into(), key }]).unwrap();
     let context =
         SealContext { table: "connections", column: "tokens", row: "", owner: "", provider: "", version: 1 };
     Connection {
@@ -30,7 +28,7 @@ pub(crate) fn connection(user: &UserId) -> Connection {
         scope: ScopeSet::parse("repo").unwrap(),
         details: sqlx::types::Json([("api".to_owned(), "https://api.github.com".to_owned())].into()),
         state: State::Active,
-        tokens: sealer.seal(&Entropy::System, &context, b"{}"),
+        tokens: sealed(&context, b"{}"),
         generation: 1,
         expires_at: Some(Timestamp::from_secs(1_795_222_800)),
         refresh_expires_at: None,
