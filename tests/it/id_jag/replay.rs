@@ -29,7 +29,7 @@ async fn it_counts_once_until_it_would_not_be_accepted_any_more(#[values(On::Sql
     assert_eq!(agent.present(&assertion, &[]).await.status, 400);
     assert_eq!(
         agent.server.reasons("token.refused").await,
-        ["assertion_replayed", "assertion_replayed", "assertion_expired"]
+        ["assertion_expired", "assertion_replayed", "assertion_replayed"]
     );
 }
 

@@ -186,20 +186,21 @@ impl Server {
         on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
     }
 
-    /// The reasons in the record of this event, in order.
+    /// The reasons in the record of this event, by the alphabet: while the clock stands still, the record has no order.
     pub(crate) async fn reasons(&self, event: &str) -> Vec<String> {
-        let query = "SELECT reason FROM audit WHERE event = $1 ORDER BY id";
-        on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
+        let mut reasons = self.on_record(event, "reason").await;
+        reasons.sort_unstable();
+        reasons
     }
 
-    /// What one column holds in the rows of this event, in order.
+    /// What one column holds in the rows of this event, in the order of their milliseconds.
     pub(crate) async fn on_record(&self, event: &str, column: &str) -> Vec<String> {
         let query = format!("SELECT {column} FROM audit WHERE event = $1 ORDER BY id");
         let query = sqlx::AssertSqlSafe(query);
         on!(self, |connection| sqlx::query_scalar(query).bind(event).fetch_all(connection).await)
     }
 
-    /// The particulars in the rows of this event, in order.
+    /// The particulars in the rows of this event, in the order of their milliseconds.
     pub(crate) async fn details(&self, event: &str) -> Vec<serde_json::Value> {
         let all = self.on_record(event, "details").await;
         all.iter().map(|details| serde_json::from_str(details).unwrap()).collect()
