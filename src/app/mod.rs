@@ -19,6 +19,7 @@ use crate::{
     dpop::Nonces,
     entropy::Entropy,
     federation::Federation,
+    identity::removed,
     jose::keys::{KeyRing, KeyRingError},
     net::{Guarded, Upstream},
     oauth::{error::ErrorCode, purpose::Role},
@@ -83,8 +84,8 @@ pub enum OpenError {
 }
 
 impl App {
-    /// Opens the database, brings it up to date, proves the encryption keys and loads the signing keys, which are made
-    /// at the first start.
+    /// Opens the database, brings it up to date, proves the encryption keys, loads the signing keys, which are made at
+    /// the first start, and looks after providers that are not configured any more.
     pub async fn open(
         config: Config,
         clock: Clock,
@@ -101,6 +102,8 @@ impl App {
             let role = Role::IdentityProvider;
             idp_keys = Some(KeyRing::load_or_create(role, &db, &sealer, &clock, &entropy).await?);
         }
+        let configured: Vec<_> = config.providers.keys().cloned().collect();
+        removed::begin(&db, &configured, (&clock, &entropy)).await?;
         let issuer = &config.server.issuer;
         let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
         Ok(Arc::new(Self {

@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::{Config, environment::Environment},
     entropy::Entropy,
+    identity::removed,
     store::sweep,
     web,
 };
@@ -72,6 +73,12 @@ pub(super) async fn run_until_stopped(
         app.entropy.clone(),
         Some(app.config.lifetimes.audit),
     ));
+    let looking_after = tokio::spawn(removed::run(
+        app.db.clone(),
+        app.config.providers.keys().cloned().collect(),
+        app.clock.clone(),
+        app.entropy.clone(),
+    ));
     let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
     let health = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -87,6 +94,7 @@ pub(super) async fn run_until_stopped(
     let (public, admin) = tokio::join!(public, admin);
     stop.cancel();
     reloading.abort();
+    looking_after.abort();
     sweeping.abort();
     sealing.abort();
     app.db.close().await;

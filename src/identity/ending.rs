@@ -11,15 +11,14 @@ use crate::{
     entropy::Entropy,
     ids::{ProviderId, SessionId, UserId},
     store::{
-        Db, StoreError, Tx, codes,
+        StoreError, Tx, codes,
         grants::{self, EndedGrant},
-        identities,
         sessions::{self, EndedSession},
         upstream_sessions,
     },
 };
 
-/// How much of a provider that was removed is ended in one transaction.
+/// How much of a provider is ended in one transaction.
 const BATCH: u32 = 200;
 
 /// Who ends it.
@@ -110,26 +109,24 @@ impl Ending<'_> {
         self.record(tx, Ended { sessions, ..Ended::default() }).await.map(drop)
     }
 
-    /// Ends what one provider stands behind, in transactions small enough not to keep others waiting. Answers how many
-    /// sessions and grants it ended.
-    async fn provider(&self, db: &Db, provider: &ProviderId) -> Result<(usize, usize), StoreError> {
-        let (mut sessions, mut grants) = (0, 0);
-        loop {
-            let mut tx = db.begin().await?;
-            let ids = upstream_sessions::of_provider(&mut tx, provider, BATCH).await?;
-            for id in &ids {
-                let ended = self.session(&mut tx, id).await?;
-                sessions += ended.sessions.len();
-                grants += ended.grants.len();
-            }
-            let rest = grants::revoke_of_provider(&mut tx, provider, (BATCH, self.chance.0.now())).await?;
-            let rest = self.record(&mut tx, Ended { grants: rest, ..Ended::default() }).await?.grants.len();
-            tx.commit().await?;
-            if ids.is_empty() && rest == 0 {
-                return Ok((sessions, grants));
-            }
-            grants += rest;
+    /// Ends a part of what one provider stands behind, and says whether that was all of it.
+    pub async fn some_of_provider(
+        &self,
+        tx: &mut Tx,
+        provider: &ProviderId,
+    ) -> Result<(Ended, bool), StoreError> {
+        let ids = upstream_sessions::of_provider(tx, provider, BATCH).await?;
+        let mut all = Ended::default();
+        for id in &ids {
+            let ended = self.session(tx, id).await?;
+            all.sessions.extend(ended.sessions);
+            all.grants.extend(ended.grants);
         }
+        let rest = grants::revoke_of_provider(tx, provider, (BATCH, self.chance.0.now())).await?;
+        let is_all = ids.is_empty() && rest.is_empty();
+        let rest = self.record(tx, Ended { grants: rest, ..Ended::default() }).await?;
+        all.grants.extend(rest.grants);
+        Ok((all, is_all))
     }
 
     async fn record(&self, tx: &mut Tx, ended: Ended) -> Result<Ended, StoreError> {
@@ -153,21 +150,4 @@ impl Ending<'_> {
         }
         Ok(ended)
     }
-}
-
-/// Ends what the providers stand behind that are not configured any more.
-pub async fn removed_providers<'a>(
-    db: &Db,
-    configured: impl Fn(&ProviderId) -> bool,
-    chance: (&'a Clock, &'a Entropy),
-) -> Result<(), StoreError> {
-    let origin = audit::Origin::house(chance.1);
-    let ending = Ending { origin: &origin, cause: Cause::ProviderRemoved, chance };
-    for provider in identities::providers(db).await?.iter().filter(|provider| !configured(provider)) {
-        let (sessions, grants) = ending.provider(db, provider).await?;
-        if sessions + grants > 0 {
-            tracing::info!(%provider, sessions, grants, "ended: the provider is no longer configured");
-        }
-    }
-    Ok(())
 }

@@ -37,6 +37,7 @@ mod races;
 mod record;
 mod refresh;
 mod registration;
+mod removed_provider;
 mod secrets;
 mod shut_out;
 mod sign_in;
