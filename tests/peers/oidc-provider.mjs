@@ -6,6 +6,7 @@
 //   ttl              oidc-provider's `ttl`, seconds by model name
 //   resources        { uri: "scope scope" }: makes it an authorization server for these MCP servers too, with
 //                    dynamic registration and ES256 access tokens (to check the other peers, and for measuring)
+//   client_credentials  true: programs get tokens for themselves at those (for measuring)
 //   id_jag           the table of id_jag.mjs: it then issues identity assertions
 //
 // Prints {"issuer","control"} in one line when it listens; ends when its standard input closes. The control address
@@ -76,6 +77,7 @@ function provider(issuer) {
       features: {
         registration: { enabled: true },
         revocation: { enabled: true },
+        clientCredentials: { enabled: config.client_credentials ?? false },
         resourceIndicators: {
           enabled: true,
           useGrantedResource: () => true,
