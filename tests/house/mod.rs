@@ -60,10 +60,8 @@ pub(crate) struct Plan {
     pub(crate) resources: Vec<String>,
     /// Whether the upstream issues identity assertions for the agent, and the broker takes them for reading.
     pub(crate) managed: bool,
-    /// Further clients.
-    pub(crate) clients: Value,
-    /// The section `idp`.
-    pub(crate) idp: Value,
+    /// What the configuration says besides: members of its sections.
+    pub(crate) config: Value,
     /// Where the broker listens; at a free port otherwise.
     pub(crate) port: Option<u16>,
     /// A second provider in the configuration, so that there is something to choose.
@@ -83,8 +81,7 @@ impl Default for Plan {
             sample: json!({}),
             resources: Vec::new(),
             managed: false,
-            clients: json!({}),
-            idp: Value::Null,
+            config: json!({}),
             port: None,
             chooser: false,
             database: "sqlite://chancery.db".into(),
@@ -258,7 +255,6 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
             "exchange": { "server-0": { "notes:read": ["notes:read"] } },
         });
     }
-    merge(&mut clients, &plan.clients);
     let mut config = json!({
         "server": {
             "issuer": issuer,
@@ -272,7 +268,11 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         "resources": resources,
         "clients": clients,
     });
-    merge(&mut config, &json!({ "idp": plan.idp }));
+    for (section, members) in plan.config.as_object().unwrap() {
+        for (name, value) in members.as_object().unwrap() {
+            config[section][name] = value.clone();
+        }
+    }
     config
 }
 

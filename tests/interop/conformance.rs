@@ -12,7 +12,7 @@ use super::{
     house::{
         AGENT, AGENT_REDIRECT_URI, AGENT_SECRET, DECLARED, House, LOGIN, PROGRAM_SECRET,
         PUBLIC_AGENT_AT_UPSTREAM, Plan, free_port, http,
-        peer::{node, play},
+        peer::{Peer, node, play},
     },
     key::Key,
     managed::id_token,
@@ -53,7 +53,7 @@ async fn the_enterprise_managed_client_calls_its_tool() {
     let desk = Desk::choose();
     let plan = Plan { managed: true, resources: vec![desk.url.clone()], ..Plan::default() };
     let house = House::build(plan).await;
-    let mut server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
+    let mut server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), &json!({}));
     let metadata = format!("{}/.well-known/openid-configuration", house.upstream());
     let metadata: Value = http().get(metadata).send().await.unwrap().json().await.unwrap();
     let context = json!({
@@ -87,7 +87,7 @@ async fn the_enterprise_managed_client_calls_its_tool_by_our_own_identity_provid
             } },
         } },
     });
-    let ours = House::build(Plan { idp, ..Plan::default() }).await;
+    let ours = House::build(Plan { config: json!({ "idp": idp }), ..Plan::default() }).await;
     let idp = ours.url("/idp");
     let provider = json!({ "preset": "oidc", "issuer": idp });
     let plan = Plan {
@@ -98,7 +98,7 @@ async fn the_enterprise_managed_client_calls_its_tool_by_our_own_identity_provid
         ..Plan::default()
     };
     let theirs = House::build(plan).await;
-    let mut server = desk.open(&theirs.issuer, &theirs.url("/.well-known/jwks.json"), "ES256");
+    let mut server = desk.open(&theirs.issuer, &theirs.url("/.well-known/jwks.json"), &json!({}));
     let id_token = id_token(&idp, (DESK_APP, None), &json!({ "login": LOGIN }));
     let context = json!({
         "client_id": AGENT,
@@ -123,8 +123,10 @@ async fn the_client_credentials_clients_list_the_tools() {
         "by-key": program("jwks", &key.set().to_string()),
     });
     let desk = Desk::choose();
-    let house = House::build(Plan { clients, resources: vec![desk.url.clone()], ..Plan::default() }).await;
-    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
+    let plan =
+        Plan { config: json!({ "clients": clients }), resources: vec![desk.url.clone()], ..Plan::default() };
+    let house = House::build(plan).await;
+    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), &json!({}));
     let by_secret = json!({ "client_id": "by-secret", "client_secret": PROGRAM_SECRET });
     desk.is_used("auth/client-credentials-basic", &by_secret);
     let by_key = json!({ "client_id": "by-key", "private_key_pem": key.pem, "signing_algorithm": "ES256" });
@@ -150,12 +152,12 @@ async fn the_workload_client_lists_the_tools_by_a_token_of_its_platform() {
     let desk = Desk::choose();
     let plan = Plan {
         provider: json!({ "workload": workload }),
-        clients: json!({ "nightly-job": job }),
+        config: json!({ "clients": { "nightly-job": job } }),
         resources: vec![desk.url.clone()],
         ..Plan::default()
     };
     let house = House::build(plan).await;
-    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
+    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), &json!({}));
 
     let token = |audience: &str, from: i64| {
         key.sign(&json!({
@@ -187,4 +189,26 @@ async fn the_workload_client_lists_the_tools_by_a_token_of_its_platform() {
         let refusal = log.lines().rfind(|line| line.contains("\"refused\"")).unwrap();
         assert!(refusal.contains("invalid_grant") && refusal.contains(reason), "{reason}: {refusal}");
     }
+}
+
+/// The client reads its code from the first answer of the authorization endpoint: in front of ours somebody answers the
+/// pages. It names no resource.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_that_proves_its_key_calls_its_tool() {
+    let desk = Desk::choose();
+    let plan = Plan {
+        config: json!({ "server": { "default_resource": "server-0" } }),
+        resources: vec![desk.url.clone()],
+        ..Plan::default()
+    };
+    let house = House::build(plan).await;
+    let front = json!({ "issuer": house.issuer, "person": { "login": LOGIN } });
+    let front = Peer::start(node("front.mjs").env("FRONT", front.to_string()));
+    let bound = json!({ "bound": true, "authorization_server": front.said("url") });
+    let mut server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), &bound);
+    desk.is_used("auth/dpop", &json!({}));
+    assert_eq!(server.next()["scopes"], json!(["notes:read"]));
+    assert!(house.log().contains("use_dpop_nonce"), "it was told a nonce, and came back with it");
+    let unbound = http().post(&desk.url).bearer_auth("a token").json(&json!({})).send().await.unwrap();
+    assert_eq!(unbound.status(), 401);
 }

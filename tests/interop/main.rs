@@ -107,7 +107,7 @@ async fn an_mcp_server_by_fastmcp_believes_our_tokens() {
     let desk = Desk::choose();
     let resource = desk.url.clone();
     let house = House::build(Plan { resources: vec![resource.clone()], ..Plan::default() }).await;
-    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), "ES256");
+    let _server = desk.open(&house.issuer, &house.url("/.well-known/jwks.json"), &json!({}));
     let mut options = options(&resource, &json!(null));
     options["call"]["name"] = "read_note".into();
     options["step_up"] = json!(null);

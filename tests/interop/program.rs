@@ -36,7 +36,7 @@ fn knowing(key: &Key) -> Plan {
         "grant_types": ["client_credentials"],
         "resources": { "sample": ["notes:read"] },
     });
-    Plan { clients: json!({ SIGNER: signer }), ..Plan::default() }
+    Plan { config: json!({ "clients": { SIGNER: signer } }), ..Plan::default() }
 }
 
 /// Lets the SDK call a tool with what proves it, and says what it was given.

@@ -1,6 +1,8 @@
 """A protected MCP server that we did not write: PyPI fastmcp, verifying our tokens by our key set.
 
-$SERVER: issuer, jwks_uri, algorithm (ES256), port (0: any), scope (every call needs it), audience (its own URL).
+$SERVER: issuer, jwks_uri, algorithm (ES256), port (0: any), scope (every call needs it), audience (its own URL),
+authorization_server (what its metadata says instead of the issuer), bound (true: tokens without a proof of their key
+are refused, see bound.py).
 Prints {"url"} when it listens, and {"client_id", "sub", "scopes"} of the caller whenever `test-tool` is called; ends when
 its standard input closes.
 """
@@ -12,6 +14,7 @@ import sys
 import threading
 
 import uvicorn
+from bound import Bound
 from fastmcp import FastMCP
 from fastmcp.server.auth import RemoteAuthProvider, require_scopes
 from fastmcp.server.auth.providers.jwt import JWTVerifier
@@ -33,7 +36,7 @@ server = FastMCP(
     "notes",
     auth=RemoteAuthProvider(
         token_verifier=verifier,
-        authorization_servers=[config["issuer"]],
+        authorization_servers=[config.get("authorization_server", config["issuer"])],
         base_url=base,
         scopes_supported=config.get("scopes_supported", [config["scope"]]),
     ),
@@ -59,4 +62,7 @@ def write_note(text: str) -> str:
 
 print(json.dumps({"url": url}), flush=True)
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-uvicorn.Server(uvicorn.Config(server.http_app(), log_level="warning")).run(sockets=[listener])
+app = server.http_app()
+if config.get("bound"):
+    app = Bound(app, config["issuer"], url, base)
+uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])

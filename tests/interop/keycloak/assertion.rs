@@ -118,7 +118,8 @@ async fn a_realm_takes_our_word_for_the_people_of_another() {
     let ours = format!("http://127.0.0.1:{port}");
     let people = Realm::for_broker(&ours).await;
     let partner = partner(&format!("{ours}/idp"), &desk.url).await;
-    let plan = Plan { port: Some(port), idp: idp(&partner, &desk.url), ..Plan::default() };
+    let plan =
+        Plan { port: Some(port), config: json!({ "idp": idp(&partner, &desk.url) }), ..Plan::default() };
     let house = people.opens(plan, None).await;
 
     let ada = json!({ "fields": { "username": ADA.0, "password": ADA.1 } });
@@ -141,7 +142,7 @@ async fn a_realm_takes_our_word_for_the_people_of_another() {
     assert_eq!(present(&partner, &once).await["error"], "invalid_grant", "it counts once");
 
     let certificates = partner.url("/protocol/openid-connect/certs");
-    let mut server = desk.open(&partner.issuer(), &certificates, "RS256");
+    let mut server = desk.open(&partner.issuer(), &certificates, &json!({ "algorithm": "RS256" }));
     let agent = json!({
         "server": desk.url,
         "issuer": partner.issuer(),

@@ -64,10 +64,10 @@ async fn a_service_account_is_the_program_that_it_was_declared_to_be() {
     let plan = Plan {
         port: Some(port),
         provider: json!({ "workload": { "subjects": { subject: PROGRAM } } }),
-        clients: json!({ PROGRAM: {
+        config: json!({ "clients": { PROGRAM: {
             "grant_types": ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
             "resources": { "sample": ["notes:read"] },
-        } }),
+        } } }),
         ..Plan::default()
     };
     let house = realm.opens(plan, None).await;
@@ -89,10 +89,10 @@ async fn a_token_of_keycloak_for_somebody_else_is_worth_nothing() {
     let plan = Plan {
         port: Some(port),
         provider: json!({ "workload": { "subjects": { subject: PROGRAM } } }),
-        clients: json!({ PROGRAM: {
+        config: json!({ "clients": { PROGRAM: {
             "grant_types": ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
             "resources": { "sample": ["notes:read"] },
-        } }),
+        } } }),
         ..Plan::default()
     };
     let house = realm.opens(plan, None).await;
