@@ -25,6 +25,7 @@ use crate::{
     oauth::{error::ErrorCode, purpose::Role},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
+    vault::{Vault, safe::Safe, vendor::Vendors},
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
 };
 
@@ -40,6 +41,8 @@ pub struct App {
     pub db: Db,
     /// What seals secrets that must be used again.
     pub sealer: Sealer,
+    /// People's accounts elsewhere.
+    pub vault: Vault,
     /// Our signing keys.
     pub keys: KeyRing,
     /// Those of the identity provider that we are, where the operator wants one.
@@ -106,7 +109,12 @@ impl App {
         removed::begin(&db, &configured, (&clock, &entropy)).await?;
         let issuer = &config.server.issuer;
         let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
+        let vault = Vault {
+            safe: Safe::new(sealer.clone()),
+            vendors: Vendors::new(upstream.clone(), clock.clone(), entropy.clone()),
+        };
         Ok(Arc::new(Self {
+            vault,
             client_keys: PublishedKeys::new(upstream.clone(), guarded.clone(), clock.clone()),
             upstream,
             documents: DocumentCache::new(

@@ -1,8 +1,21 @@
 //! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
 //!
-//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side.
+//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side, and
+//! [`refresh`] gets new tokens from there.
 
 pub mod connect;
+pub mod refresh;
 pub mod safe;
 pub mod state;
 pub mod vendor;
+
+use self::{safe::Safe, vendor::Vendors};
+
+/// What the rooms of the vault share.
+#[derive(Debug)]
+pub struct Vault {
+    /// What opens and seals.
+    pub safe: Safe,
+    /// What speaks to the vendors.
+    pub vendors: Vendors,
+}
