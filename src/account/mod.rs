@@ -16,6 +16,7 @@ use crate::{
     app::{App, Audience},
     audit::{Event, Kind},
     clients,
+    config::provider::Logout,
     identity::{
         ending::{Cause, Ending},
         person::person,
@@ -68,6 +69,7 @@ async fn show(
         person: person(&app, signed_in).await?,
         notice: query.get("ended").and_then(notice).map(Into::into),
         applications,
+        leads_to: leads_to(&app, signed_in).map(Into::into),
         sessions: browsers.into_iter().map(|other| browser(&app, &other, signed_in)).collect(),
         identities: accounts.into_iter().map(|account| linked(&app, account.identity)).collect(),
     };
@@ -124,6 +126,12 @@ async fn application(app: &Arc<App>, grant: Grant, accounts: &[Account]) -> page
 
 fn provider_name<'a>(app: &'a App, id: &'a ProviderId) -> &'a str {
     app.config.providers.get(id).map_or(id.as_str(), |provider| provider.name.as_str())
+}
+
+/// The provider at which signing out here ends.
+fn leads_to<'a>(app: &'a App, signed_in: &SignedIn) -> Option<&'a str> {
+    let provider = app.config.providers.get(&signed_in.provider)?;
+    (provider.logout == Logout::Provider).then_some(&provider.name)
 }
 
 fn linked(app: &App, account: Identity) -> pages::LinkedAccount {

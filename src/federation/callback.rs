@@ -187,6 +187,7 @@ mod tests {
             authorization_endpoint: url.clone(),
             token_endpoint: url.clone(),
             userinfo_endpoint: None,
+            end_session_endpoint: None,
             jwks_uri: url,
             announces_iss,
             s256: None,

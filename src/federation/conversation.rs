@@ -25,6 +25,7 @@ use crate::{
     },
     jose::{Unverified, verifier::Kind},
     net::Upstream,
+    secret::Secret,
 };
 
 /// For all of it together, discovery included: up to four requests in a row, of which each may take five seconds. A
@@ -49,6 +50,8 @@ pub(super) struct Vouched<'p> {
     pub(super) identity: VerifiedIdentity<'p>,
     /// The `sub` of the ID token: what the provider calls her when it ends her session.
     pub(super) subject: String,
+    /// The ID token itself, as a hint for the sign-out there.
+    pub(super) id_token: Secret,
 }
 
 /// Who the person is, if the provider says so before the deadline.
@@ -99,5 +102,5 @@ async fn talk<'p>(
     };
     let claims = Claims { signed: verified.into_claims(), userinfo: more };
     let identity = claims::of_sign_in(provider, token.issuer, token.authentication, claims)?;
-    Ok(Vouched { identity, subject: token.subject })
+    Ok(Vouched { identity, subject: token.subject, id_token: tokens.id_token })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::types::Json;
 
-use super::{callback::Stopped, conversation::Vouched};
+use super::{callback::Stopped, conversation::Vouched, signed_out::Keeping};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -29,12 +29,15 @@ pub(super) async fn enter(
     app: &App,
     provider: &Provider,
     login: &Login,
-    Vouched { identity, subject }: &Vouched<'_>,
+    Vouched { identity, subject, id_token }: &Vouched<'_>,
     (session, origin): (&mut BrowserSession, &Origin),
 ) -> Result<(), Stopped> {
     let now = app.clock.now();
     let chance = (&app.clock, &app.entropy);
     let lifetimes = &app.config.lifetimes;
+    let new = SessionId::new(&app.clock, &app.entropy);
+    let known = session.signed_in().map(|signed_in| signed_in.id.clone());
+    let keeping = Keeping::prepare(app, provider, known.into_iter().chain([new.clone()]), now).await?;
     let mut tx = app.db.begin().await?;
     let resolved = users::resolve(&mut tx, identity, &origin.recorded, chance).await;
     let resolved = resolved.map_err(|error| match error {
@@ -43,7 +46,6 @@ pub(super) async fn enter(
     })?;
     let (account, proof) = (&resolved.identity, &identity.authentication);
     let ending = Ending { origin: &origin.recorded, cause: Cause::Replaced, chance };
-    let new = SessionId::new(&app.clock, &app.entropy);
     let id = session.succeed(&mut tx, &account.id, new, &ending).await?;
     let expires_at = now.plus(lifetimes.session_absolute);
     let upstream = UpstreamSession {
@@ -56,6 +58,7 @@ pub(super) async fn enter(
         expires_at: expires_at.plus(lifetimes.refresh_absolute),
     };
     upstream_sessions::put(&mut tx, &upstream).await?;
+    let id_token = keeping.seal(&id, id_token);
     let event = Event::new(Kind::SignIn, &origin.recorded)
         .user(&account.user_id)
         .provider(&provider.id)
@@ -78,7 +81,7 @@ pub(super) async fn enter(
                 expires_at,
                 interaction_id: login.interaction_id.clone(),
             },
-            None,
+            id_token.as_ref(),
         )
         .await?;
     app.record(&mut tx, &event).await?;

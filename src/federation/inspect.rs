@@ -6,10 +6,11 @@ use std::fmt;
 use super::{
     discovery::{self, Metadata},
     exchange::{self, ExchangeError, Redemption},
+    signed_out,
 };
 use crate::{
     clock::Clock,
-    config::provider::{IdTokenAlg, Provider, UpstreamClientAuth, Userinfo},
+    config::provider::{IdTokenAlg, Logout, Provider, UpstreamClientAuth, Userinfo},
     entropy::Entropy,
     jose::{Jwks, key_set::LookupError},
     net::Upstream,
@@ -75,6 +76,7 @@ pub async fn inspect(
         good(format!("people are sent to {}", metadata.authorization_endpoint)),
     ];
     findings.extend(promises(provider, &metadata));
+    findings.extend(way_out(provider, &metadata, issuer));
     let jwks = Jwks::new(upstream.clone(), metadata.jwks_uri.clone(), clock.clone());
     findings.push(keys(&provider.id_token_algs, &jwks).await);
     findings.push(acceptance(provider, &metadata, issuer, upstream, (clock, entropy)).await);
@@ -106,6 +108,20 @@ fn promises(provider: &Provider, metadata: &Metadata) -> Vec<Finding> {
         findings.push(doubtful("it has no userinfo endpoint, so every claim must be in the ID token"));
     }
     findings
+}
+
+/// Where people go who sign out, where that is not here.
+fn way_out(provider: &Provider, metadata: &Metadata, issuer: &Issuer) -> Option<Finding> {
+    (provider.logout == Logout::Provider).then(|| match &metadata.end_session_endpoint {
+        Some(endpoint) => good(format!(
+            "people who sign out are sent to {endpoint}, and must be let back to {}",
+            signed_out::return_uri(issuer, &provider.id)
+        )),
+        None => doubtful(
+            "it has no end_session_endpoint that may be used, so people who sign out stay signed in there, \
+             whatever sign_in.logout says",
+        ),
+    })
 }
 
 async fn keys(accepted: &[IdTokenAlg], jwks: &Jwks) -> Finding {
@@ -228,6 +244,18 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn the_way_out_is_named_with_the_way_back() {
+        let leads_there = |document: &mut Value, provider: &mut Provider| {
+            provider.logout = Logout::Provider;
+            document["end_session_endpoint"] = json!("https://idp.acme.com/logout");
+        };
+        let texts = found(leads_there, None, spent()).await;
+        let way = "people who sign out are sent to https://idp.acme.com/logout, and must be let back to \
+                   http://127.0.0.1:9000/login/acme/signed-out";
+        assert!(texts.contains(&good(way)), "{texts:?}");
+    }
+
     #[rstest]
     #[case::another_issuer(|document: &mut Value, _: &mut Provider| document["issuer"] = json!("https://evil.example"), None, spent(), Verdict::Wrong, "calls itself")]
     #[case::slash(|document: &mut Value, _: &mut Provider| document["issuer"] = json!(format!("{}/", document["issuer"].as_str().unwrap())), None, spent(), Verdict::Wrong, "to the last character")]
@@ -242,6 +270,9 @@ mod tests {
     #[case::other_method(|document: &mut Value, _: &mut Provider| document["token_endpoint_auth_methods_supported"] = json!(["tls_client_auth"]), None, spent(), Verdict::Doubtful, "does not name none")]
     #[case::plain_pkce(|document: &mut Value, _: &mut Provider| document["code_challenge_methods_supported"] = json!(["plain"]), None, spent(), Verdict::Doubtful, "PKCE S256")]
     #[case::no_userinfo(|document: &mut Value, _: &mut Provider| document["userinfo_endpoint"] = Value::Null, None, spent(), Verdict::Doubtful, "no userinfo endpoint")]
+    #[case::no_way_out(|_: &mut Value, provider: &mut Provider| provider.logout = Logout::Provider, None, spent(), Verdict::Doubtful, "no end_session_endpoint")]
+    #[case::no_usable_way_out(|document: &mut Value, provider: &mut Provider| { provider.logout = Logout::Provider; document["end_session_endpoint"] = json!("javascript:alert(1)") }, None, spent(), Verdict::Doubtful, "no end_session_endpoint")]
+    #[case::no_text_for_a_way_out(|document: &mut Value, provider: &mut Provider| { provider.logout = Logout::Provider; document["end_session_endpoint"] = json!([7]) }, None, spent(), Verdict::Doubtful, "no end_session_endpoint")]
     #[tokio::test]
     async fn trouble_is_named(
         #[case] change: fn(&mut Value, &mut Provider),

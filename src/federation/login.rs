@@ -271,6 +271,7 @@ mod tests {
             authorization_endpoint: url("/authorize?flow=b2b"),
             token_endpoint: url("/token"),
             userinfo_endpoint: None,
+            end_session_endpoint: None,
             jwks_uri: url("/keys"),
             announces_iss: false,
             s256: Some(true),

@@ -19,6 +19,7 @@ mod login;
 mod logout;
 mod logout_token;
 mod providers;
+mod signed_out;
 mod userinfo;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/login", get(chooser::show).post(chooser::route))
         .route("/login/{provider}", get(login::begin))
         .route("/login/{provider}/callback", get(callback::finish))
+        .route("/login/{provider}/signed-out", get(signed_out::back))
         .route("/login/{provider}/backchannel-logout", post(backchannel::logout))
         .route("/logout", post(logout::leave))
 }

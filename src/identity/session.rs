@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tower_sessions::Session;
@@ -124,6 +125,16 @@ impl BrowserSession {
         self.record.insert(SIGNED_IN, &opened.0.id).await.map_err(unavailable)?;
         self.signed_in = Some(opened.0);
         Ok(())
+    }
+
+    /// Leaves a note for a later page of this browser, which lasts for an hour. To be called outside of any transaction.
+    pub async fn leave_note(&self, name: &str, note: &impl Serialize) -> Result<(), PageError> {
+        self.record.insert(name, note).await.map_err(unavailable)
+    }
+
+    /// The note of this name that an earlier page left.
+    pub async fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, PageError> {
+        self.record.get(name).await.map_err(unavailable)
     }
 
     /// Forgets the browser and whoever was signed in; the row of the session is ended by the caller.

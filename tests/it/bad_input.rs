@@ -12,7 +12,7 @@ use crate::support::{Browser, Client, On, Server, http};
 const INTERACTION: &str = "/interaction/01938f5e-8c00-7000-8000-000000000000";
 
 /// Every address that takes parameters, with the method by which it does.
-const ENDPOINTS: [(Method, &str); 14] = [
+const ENDPOINTS: [(Method, &str); 15] = [
     (Method::GET, "/oauth/authorize"),
     (Method::POST, "/oauth/authorize"),
     (Method::POST, "/oauth/token"),
@@ -23,6 +23,7 @@ const ENDPOINTS: [(Method, &str); 14] = [
     (Method::POST, "/login"),
     (Method::GET, "/login/test"),
     (Method::GET, "/login/test/callback"),
+    (Method::GET, "/login/test/signed-out"),
     (Method::POST, "/logout"),
     (Method::GET, "/account"),
     (Method::POST, "/account/applications/end"),

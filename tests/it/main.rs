@@ -33,6 +33,7 @@ mod metadata;
 mod outage;
 mod path_issuer;
 mod policy_guide;
+mod provider_logout;
 mod races;
 mod record;
 mod refresh;

@@ -238,6 +238,7 @@ async fn scripts_of_other_sites_may_ask(#[case] method: &str, #[case] path: &str
 #[case("GET", "/login/test")]
 #[case("GET", "/login/test/callback")]
 #[case("POST", "/logout")]
+#[case("GET", "/login/test/signed-out")]
 #[case("GET", "/account")]
 #[case("POST", "/account/applications/end")]
 #[case("GET", "/nothing-here")]

@@ -94,7 +94,9 @@ fn show_sign_in(
     writeln!(out, "\nTO SIGN PEOPLE IN\n")?;
     steps(&part.register, &issuer.url(&format!("/login/{name}/callback")), out)?;
     let logout = issuer.url(&format!("/login/{name}/backchannel-logout"));
+    let back = issuer.url(&format!("/login/{name}/signed-out"));
     writeln!(out, "\nWhere the vendor has a place for it:\n  back-channel logout URL: {logout}")?;
+    writeln!(out, "  post-logout redirect URI, for sign_in.logout: provider: {back}")?;
     writeln!(out, "\nIn the configuration:\n\n{}", snippet(preset, part, name))?;
     for note in &part.notes {
         writeln!(out, "- {note}")?;
@@ -185,7 +187,9 @@ mod tests {
                 assert_eq!(shown.contains(&redirect_uri), !yaml.is_empty(), "{shown}");
             }
             let logout = "https://auth.example.com/login/staff-login/backchannel-logout";
+            let back = "https://auth.example.com/login/staff-login/signed-out";
             assert_eq!(shown.contains(logout), !sign_in.is_empty(), "{shown}");
+            assert_eq!(shown.contains(back), !sign_in.is_empty(), "{shown}");
             let text = format!(
                 "server: {{ issuer: https://auth.example.com }}\ndatabase: {{ url: sqlite://c.db }}\nencryption: {{ \
                  keys: [{{ id: a, key: ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c= }}] }}\n{}{connection}",

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::config::{
     claims::{ClaimPath, ClaimPaths},
-    form::{mail_domain, text},
+    form::{mail_domain, one_of, text},
     reader::Section,
 };
 
@@ -41,10 +41,23 @@ impl Requirements {
     }
 }
 
+/// Where it ends when a person signs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Logout {
+    /// Here: at the provider she stays signed in, with all that she uses by it.
+    #[default]
+    Here,
+    /// At the provider, which her browser is sent on to (OpenID Connect RP-Initiated Logout 1.0).
+    Provider,
+}
+
+const LOGOUTS: [(&str, Logout); 2] = [("here", Logout::Here), ("provider", Logout::Provider)];
+
 /// The section, read.
 pub(super) struct SignIn {
     pub(super) rules: EntryRules,
     pub(super) route_domains: Vec<String>,
+    pub(super) logout: Logout,
 }
 
 impl SignIn {
@@ -54,6 +67,7 @@ impl SignIn {
             let anyone = section.flag("anyone");
             let email_domains = section.restriction("email_domains", mail_domain);
             let route_domains = section.list("route_domains", mail_domain);
+            let logout = section.optional("logout", one_of(&LOGOUTS)).unwrap_or_default();
             let (requirements, stricter) = section.section("require", |require| {
                 let stricter = require.has_any();
                 (read_requirements(require, email_domains, already, claims), stricter)
@@ -74,7 +88,7 @@ impl SignIn {
             } else {
                 Some(EntryRules::Require(requirements))
             };
-            Some(Self { rules: rules?, route_domains })
+            Some(Self { rules: rules?, route_domains, logout })
         })
     }
 }

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use url::Url;
 
 use super::{
-    EntryRules, IdTokenAlg, IdentityRules, IssuerRule, Provider, ResponseIss, Tenants, UpstreamClientAuth,
-    Userinfo,
+    EntryRules, IdTokenAlg, IdentityRules, IssuerRule, Logout, Provider, ResponseIss, Tenants,
+    UpstreamClientAuth, Userinfo,
     id_jag::{IdJag, Replay},
 };
 use crate::config::claims::{ClaimPath, ClaimPaths};
@@ -47,6 +47,7 @@ pub(crate) fn provider() -> Provider {
         organization: Some("acme".into()),
         email_domains: Vec::new(),
         sign_in: EntryRules::Anyone,
+        logout: Logout::Here,
         identity: IdentityRules::default(),
         id_jag: None,
         workload: None,

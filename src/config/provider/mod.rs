@@ -20,7 +20,7 @@ use url::Url;
 use self::id_jag::IdJag;
 pub(super) use self::read::RESERVED_KEYS;
 pub use self::{
-    entry::{EntryRules, Requirements},
+    entry::{EntryRules, Logout, Requirements},
     identity::IdentityRules,
     issuer::{IssuerKeys, TrustedIssuer},
     workload::Workload,
@@ -74,6 +74,8 @@ pub struct Provider {
     pub email_domains: Vec<String>,
     /// Who may come in.
     pub sign_in: EntryRules,
+    /// Where signing out ends.
+    pub logout: Logout,
     /// When accounts at several issuers are one person's.
     pub identity: IdentityRules,
     /// What its identity assertions (ID-JAG) are worth here; nothing unless the operator says so.

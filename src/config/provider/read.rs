@@ -181,6 +181,7 @@ impl Provider {
             organization,
             email_domains: sign_in.route_domains,
             sign_in: sign_in.rules,
+            logout: sign_in.logout,
             identity,
             id_jag,
             workload,

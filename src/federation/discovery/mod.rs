@@ -20,7 +20,7 @@ use crate::{
 
 /// Real documents take 1 to 10 KB.
 pub(super) const MAX_DOCUMENT_BYTES: usize = 128 * 1024;
-/// The document as openidconnect reads it, with the one field that it does not know.
+/// The document as openidconnect reads it, with the fields that it does not know.
 type Document = ProviderMetadata<
     Additional,
     CoreAuthDisplay,
@@ -43,6 +43,9 @@ struct Additional {
     authorization_response_iss_parameter_supported: bool,
     /// RFC 8414 §2.
     code_challenge_methods_supported: Option<Vec<String>>,
+    /// RP-Initiated Logout §2.1. Nobody's sign-in fails for it, so it may be anything.
+    #[serde(default)]
+    end_session_endpoint: serde_json::Value,
 }
 
 impl AdditionalProviderMetadata for Additional {}
@@ -58,6 +61,8 @@ pub struct Metadata {
     pub token_endpoint: Url,
     /// Where further claims are, if anywhere.
     pub userinfo_endpoint: Option<Url>,
+    /// Where people are sent to sign out (RP-Initiated Logout §2.1), if anywhere.
+    pub end_session_endpoint: Option<Url>,
     /// Where its keys are.
     pub jwks_uri: Url,
     /// Whether every authorization response carries `iss` (RFC 9207 §3).
@@ -141,6 +146,7 @@ fn judge(body: &[u8], rule: &IssuerRule, upstream: &Upstream) -> Result<Metadata
     let token_endpoint = document.token_endpoint().ok_or(DiscoveryError::Missing("token_endpoint"))?;
     let userinfo = document.userinfo_endpoint().map(UserInfoUrl::url);
     let additional = document.additional_metadata();
+    let end_session = additional.end_session_endpoint.as_str().and_then(|url| Url::parse(url).ok());
     Ok(Metadata {
         issuer: document.issuer().to_string(),
         authorization_endpoint: usable(
@@ -149,6 +155,7 @@ fn judge(body: &[u8], rule: &IssuerRule, upstream: &Upstream) -> Result<Metadata
         )?,
         token_endpoint: usable("token_endpoint", TokenUrl::url(token_endpoint))?,
         userinfo_endpoint: userinfo.map(|url| usable("userinfo_endpoint", url)).transpose()?,
+        end_session_endpoint: end_session.filter(|url| upstream.may_ask(url).is_ok()),
         jwks_uri: usable("jwks_uri", JsonWebKeySetUrl::url(document.jwks_uri()))?,
         announces_iss: additional.authorization_response_iss_parameter_supported,
         s256: additional

@@ -25,6 +25,8 @@ pub struct Account {
     pub applications: Vec<Application>,
     /// The live sessions, this browser's first.
     pub sessions: Vec<Session>,
+    /// The provider at which signing out of this browser ends, too.
+    pub leads_to: Option<Name>,
     /// The accounts at providers by which the person is known here, the oldest first.
     pub identities: Vec<LinkedAccount>,
 }

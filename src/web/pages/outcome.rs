@@ -57,6 +57,22 @@ pub struct Done {
     pub link: Option<Link>,
 }
 
+/// Says that something is done here, and leads on to a provider where it is yet to be done.
+#[derive(Template)]
+#[template(path = "leaving.html")]
+pub struct Leaving {
+    /// The frame of the page.
+    pub chrome: Chrome,
+    /// What is done, in a few words.
+    pub heading: Name,
+    /// What that means.
+    pub message: Prose,
+    /// Where it is yet to be done.
+    pub provider: Name,
+    /// The provider's own address for it.
+    pub href: String,
+}
+
 /// A way back to an application: its checked redirect URI with the error.
 pub struct Back {
     /// Where it goes.

@@ -119,6 +119,7 @@ fn account() -> Account {
         notice: Some("It is done.".into()),
         applications: vec![application(None, Some(at)), application(Some(name()), None)],
         sessions: vec![session(true), session(false)],
+        leads_to: Some(name()),
         identities: vec![LinkedAccount { provider: name(), label: name(), since: at }],
     }
 }
@@ -170,6 +171,25 @@ fn a_hostile_name_stays_a_name(#[case] page: Html) {
     }
 }
 
+fn leaving() -> Leaving {
+    Leaving {
+        chrome: chrome(false),
+        heading: "You are signed out".into(),
+        message: "No app was connected.".into(),
+        provider: name(),
+        href: "https://idp.acme.com/logout?state=s&client_id=\"><script>".into(),
+    }
+}
+
+#[test]
+fn the_way_out_leads_to_the_providers_own_address_and_nowhere_else() {
+    let page = render(&leaving());
+    assert!(find(&page, "script").is_empty());
+    let links = find(&page, "main a");
+    assert_eq!(attributes(&links, "href"), ["https://idp.acme.com/logout?state=s&client_id=\"><script>"]);
+    assert_eq!(attributes(&links, "rel"), ["noreferrer"]);
+}
+
 #[rstest]
 #[case::consent(render(&consent()))]
 #[case::chooser(render(&chooser()))]
@@ -195,6 +215,7 @@ fn a_hostile_name_neither_reorders_nor_floods_the_page(#[case] page: Html) {
 #[case::chooser(render(&chooser()))]
 #[case::error(render(&error()))]
 #[case::done(render(&done()))]
+#[case::leaving(render(&leaving()))]
 #[case::account(render(&account()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_page_can_be_heard_and_worked_by_keyboard(#[case] page: Html) {

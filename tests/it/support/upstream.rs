@@ -20,6 +20,7 @@ use super::{Browser, PLAIN, Server, browser::Page, setup::BEGINNING};
 pub(crate) struct Upstream {
     server: MockServer,
     answers: Arc<Mutex<BTreeMap<String, ResponseTemplate>>>,
+    issued: Mutex<String>,
     pub(crate) signer: Signer,
 }
 
@@ -61,7 +62,7 @@ impl Upstream {
             known.get(request.url.path()).cloned().unwrap_or_else(|| ResponseTemplate::new(404))
         };
         Mock::given(any()).respond_with(answer).mount(&server).await;
-        let upstream = Self { server, answers, signer: signer() };
+        let upstream = Self { server, answers, issued: Mutex::default(), signer: signer() };
         upstream.answers("/.well-known/openid-configuration", json_of(&upstream.document()));
         upstream.publishes(&[&upstream.signer]);
         upstream
@@ -124,6 +125,12 @@ impl Upstream {
     pub(crate) fn issues_token(&self, id_token: &str) {
         let answer = json!({ "access_token": "at-1", "token_type": "Bearer", "expires_in": 300, "id_token": id_token });
         self.answers("/token", json_of(&answer));
+        id_token.clone_into(&mut self.issued.lock().unwrap());
+    }
+
+    /// The ID token that codes are exchanged for.
+    pub(crate) fn id_token(&self) -> String {
+        self.issued.lock().unwrap().clone()
     }
 
     /// Codes are exchanged for an ID token of these claims.
