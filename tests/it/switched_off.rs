@@ -21,7 +21,7 @@ fn web() -> Client {
 
 async fn is_refused(server: &Server, tokens: &Tokens, (code, reason): (&str, &str)) {
     assert_eq!((tokens.status, tokens.error()), (400, code), "{}", tokens.body);
-    assert_eq!(server.reasons("token.refused").await.last().map(String::as_str), Some(reason));
+    assert_eq!(server.on_record("token.refused", "reason").await.last().map(String::as_str), Some(reason));
     // The next line of the record is later.
     server.later(Duration::from_millis(1));
 }
