@@ -25,7 +25,7 @@ use crate::{
     oauth::{error::ErrorCode, purpose::Role},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
-    vault::{Vault, safe::Safe, vendor::Vendors},
+    vault::{Vault, refresh::Flights, safe::Safe, vendor::Vendors},
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
 };
 
@@ -112,6 +112,7 @@ impl App {
         let vault = Vault {
             safe: Safe::new(sealer.clone()),
             vendors: Vendors::new(upstream.clone(), clock.clone(), entropy.clone()),
+            flights: Flights::new(&entropy),
         };
         Ok(Arc::new(Self {
             vault,

@@ -85,6 +85,12 @@ kinds! {
     UserEnabled = "user.enabled" Success;
     /// An operator shut a person out for good: all of her access ended, and what she had allowed was withdrawn.
     UserOffboarded = "user.offboarded" Success;
+    /// The vendor of a connection gave new tokens, and they are kept.
+    ConnectionRefreshed = "connection.refreshed" Success;
+    /// The vendor of a connection gave no new token; it is asked again.
+    ConnectionDegraded = "connection.degraded" Refused;
+    /// A connection is of no use any more until its person connects again.
+    ConnectionLost = "connection.lost" Refused;
     /// A signing or encryption key was made or met for the first time.
     KeyCreated = "key.created" Success;
     /// A signing key has got its successor, from whose first signature on it signs no more.

@@ -18,6 +18,9 @@ use crate::{
     web,
 };
 
+/// How long refreshes under way may take when everything else has stopped: a vendor's answer, and storing it.
+const LAST_REFRESHES: Duration = Duration::from_secs(15);
+
 /// Arguments of `chancery serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -97,6 +100,7 @@ pub(super) async fn run_until_stopped(
     looking_after.abort();
     sweeping.abort();
     sealing.abort();
+    app.vault.flights.settle(LAST_REFRESHES).await;
     app.db.close().await;
     public.and(admin).map_err(Into::into)
 }

@@ -9,7 +9,7 @@ pub mod safe;
 pub mod state;
 pub mod vendor;
 
-use self::{safe::Safe, vendor::Vendors};
+use self::{refresh::Flights, safe::Safe, vendor::Vendors};
 
 /// What the rooms of the vault share.
 #[derive(Debug)]
@@ -18,4 +18,6 @@ pub struct Vault {
     pub safe: Safe,
     /// What speaks to the vendors.
     pub vendors: Vendors,
+    /// The refreshes that are under way.
+    pub flights: Flights,
 }

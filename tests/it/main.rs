@@ -45,5 +45,6 @@ mod sign_in;
 mod standing;
 mod switched_off;
 mod upstream_trouble;
+mod vault;
 mod walk;
 mod workload;

@@ -93,24 +93,25 @@ pub async fn renew(
     Ok(written.is_some())
 }
 
-/// Writes that a refresh came to nothing, and gives up this lease. `false`: it has been taken again since, and what its
-/// holder then learns counts.
+/// Writes that a refresh came to nothing, and gives up this lease; `in_doubt`: the note that the token was sent stays.
+/// `false`: the lease has been taken again since, and what its holder then learns counts.
 pub async fn fail(
     tx: &mut Tx,
     id: &ConnectionId,
     lease: i64,
-    (state, next_attempt_at): (State, Option<Timestamp>),
+    (state, next_attempt_at, in_doubt): (State, Option<Timestamp>, bool),
 ) -> Result<bool, StoreError> {
     let written: Option<(i64,)> = on!(tx, |executor| {
         sqlx::query_as(
             "UPDATE connections SET state = $3, next_attempt_at = $4, failures = failures + 1,
-                 redeeming_since = NULL, lease_owner = NULL, leased_until = NULL
+                 redeeming_since = CASE WHEN $5 THEN redeeming_since END, lease_owner = NULL, leased_until = NULL
              WHERE id = $1 AND lease = $2 RETURNING lease",
         )
         .bind(id)
         .bind(lease)
         .bind(state.to_string())
         .bind(next_attempt_at)
+        .bind(in_doubt)
         .fetch_optional(executor)
         .await
     })?;

@@ -103,13 +103,10 @@ async fn a_lease_that_was_taken_again_writes_no_failure(#[values(On::Sqlite, On:
     let marked = read(&fresh, &before.id).await;
     let quick = take(&fresh, &marked, "b", at(10)).await.unwrap();
     let mut tx = fresh.db.begin().await.unwrap();
-    let lost = (State::NeedsReconnect(Loss::Revoked), None);
+    let lost = (State::NeedsReconnect(Loss::Revoked), None, false);
     assert!(!fail(&mut tx, &before.id, slow, lost).await.unwrap());
-    assert!(
-        fail(&mut tx, &before.id, quick, (State::Degraded(Trouble::Unavailable), Some(at(20))))
-            .await
-            .unwrap()
-    );
+    let trouble = (State::Degraded(Trouble::Unavailable), Some(at(20)), false);
+    assert!(fail(&mut tx, &before.id, quick, trouble).await.unwrap());
     tx.commit().await.unwrap();
     let failed = read(&fresh, &before.id).await;
     assert_eq!((failed.failures, failed.next_attempt_at), (1, Some(at(20))));
@@ -123,6 +120,21 @@ async fn a_lease_that_was_taken_again_writes_no_failure(#[values(On::Sqlite, On:
     let after = read(&fresh, &before.id).await;
     assert_eq!((after.generation, after.failures, after.next_attempt_at), (2, 0, None));
     assert_eq!(take(&fresh, &failed, "c", at(30)).await, None, "its tokens are not those that were read");
+}
+
+/// Whoever sent the token and heard nothing leaves the note, and the next one knows.
+#[rstest]
+#[tokio::test]
+async fn a_doubt_stays(#[values(On::Sqlite, On::Postgres)] engine: On) {
+    let Some(fresh) = engine.fresh().await else { return };
+    let before = kept(&fresh).await;
+    let lease = take(&fresh, &before, "a", NOW).await.unwrap();
+    let mut tx = fresh.db.begin().await.unwrap();
+    let trouble = (State::Degraded(Trouble::Unavailable), Some(at(20)), true);
+    assert!(fail(&mut tx, &before.id, lease, trouble).await.unwrap());
+    tx.commit().await.unwrap();
+    let failed = read(&fresh, &before.id).await;
+    assert_eq!((failed.redeeming_since, failed.lease_owner, failed.leased_until), (Some(NOW), None, None));
 }
 
 #[rstest]

@@ -1,18 +1,48 @@
-//! An access token that is good now.
+//! An access token that is good now: the one that is kept, or the next, for which the vendor is asked once whoever and
+//! however many want it.
+//!
+//! [`plan`] says what is to be done. [`flights`] lets one task in this instance do it, and the lease on the row one
+//! instance of all. [`redeem`] does it, and [`settle`] writes what came of it. [`times`] says when the vendor is asked
+//! again.
+
+mod flights;
+mod plan;
+mod redeem;
+mod settle;
+mod times;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, sleep, timeout};
+
+use self::plan::{Plan, plan};
+pub use self::{flights::Flights, times::refresh_due_at};
 use crate::{
     app::App,
+    clock::Timestamp,
     config::connection::Connection as Configured,
+    ids::ConnectionId,
     seal::{KeyUnavailable, OpenError},
     secret::Secret,
-    store::{StoreError, connections::Connection},
-    vault::state::{Loss, State},
+    store::{
+        StoreError,
+        connections::{self, Connection},
+    },
+    vault::state::Loss,
 };
 
+/// How long somebody waits for a refresh: clients give up on us after about ten seconds.
+const PATIENCE: Duration = Duration::from_secs(9);
+/// How long a refresh itself goes on, all waiting for others included: until one lease has ended and one more request
+/// was answered.
+const LONGEST: Duration = Duration::from_secs(40);
+/// How often the row is looked at while another instance refreshes: first, and at the slowest.
+const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// When to ask again whoever's patience ended.
+const SOON: Duration = Duration::from_secs(2);
+
 /// A connection whose access token is good now.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fresh {
     /// As it is stored.
     pub connection: Connection,
@@ -21,7 +51,7 @@ pub struct Fresh {
 }
 
 /// Why there is no good access token.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum NotFresh {
     /// Only the person can mend it.
     #[error("the connection must be made again: {}", .0.code())]
@@ -49,26 +79,69 @@ pub enum NotFresh {
     Key(#[from] KeyUnavailable),
 }
 
-/// The access token of a connection, as long as it is good for a margin yet.
+/// The access token of a connection as it was just read. While it is good the vendor is not asked; shortly before its
+/// end it is refreshed, once for everybody. Whoever goes away meanwhile breaks nothing off.
 pub async fn fresh(
     app: &Arc<App>,
     configured: &Configured,
     connection: Connection,
 ) -> Result<Fresh, NotFresh> {
     let now = app.clock.now();
-    match connection.state {
-        State::Disabled => return Err(NotFresh::Disabled),
-        State::NeedsReconnect(loss) => return Err(NotFresh::Reconnect(loss)),
-        State::Active | State::Degraded(_) => {}
+    let plan = plan(&connection, &configured.app.behaviour.refreshing, now);
+    let flight = match plan {
+        Plan::ServeAndRefresh | Plan::Refresh | Plan::Wait => {
+            let flight = || get(Arc::clone(app), configured.clone(), connection.id.clone());
+            Some(app.vault.flights.join(&connection.id, flight))
+        }
+        _ => None,
+    };
+    match flight {
+        Some(flight) if plan != Plan::ServeAndRefresh => {
+            let outcome = timeout(PATIENCE, flight.outcome()).await;
+            outcome.ok().flatten().unwrap_or(Err(NotFresh::Unavailable { retry_after: SOON }))
+        }
+        _ => without_asking(app, connection, plan, now).await,
     }
-    let margin = configured.app.behaviour.refreshing.margin;
-    if connection.expires_at.is_some_and(|end| end <= now.plus(margin)) {
-        return Err(NotFresh::Reconnect(Loss::Expired));
+}
+
+/// What a plan comes to for which the vendor need not be asked.
+async fn without_asking(
+    app: &App,
+    connection: Connection,
+    plan: Plan,
+    now: Timestamp,
+) -> Result<Fresh, NotFresh> {
+    match plan {
+        Plan::Disabled => Err(NotFresh::Disabled),
+        Plan::Reconnect(loss) => Err(NotFresh::Reconnect(loss)),
+        Plan::Later(at) => {
+            Err(NotFresh::Unavailable { retry_after: at.since(now).max(Duration::from_secs(1)) })
+        }
+        Plan::Serve | Plan::ServeAndRefresh | Plan::Refresh | Plan::Wait => {
+            let kept = redeem::open(app, &connection).await?;
+            Ok(Fresh { connection, access: kept.access })
+        }
     }
-    match app.vault.safe.open(&connection, now).await {
-        Ok(kept) => Ok(Fresh { connection, access: kept.access }),
-        Err(OpenError::Unavailable(outage)) => Err(outage.into()),
-        Err(OpenError::Tampered | OpenError::Unknown) => Err(NotFresh::Reconnect(Loss::Unreadable)),
-        Err(error) => Err(NotFresh::Unopened(error)),
+}
+
+/// A flight: goes by what the row says, which others may be changing, until that is an answer.
+async fn get(app: Arc<App>, configured: Configured, id: ConnectionId) -> Result<Fresh, NotFresh> {
+    let begun = Instant::now();
+    let (mut pause, slowest) = POLL;
+    while begun.elapsed() < LONGEST {
+        let connection = connections::find(&app.db, &id).await?.ok_or(NotFresh::Gone)?;
+        let now = app.clock.now();
+        match plan(&connection, &configured.app.behaviour.refreshing, now) {
+            Plan::Wait => {}
+            Plan::Refresh | Plan::ServeAndRefresh => {
+                if let Some(fresh) = redeem::redeem(&app, &configured, connection).await? {
+                    return Ok(fresh);
+                }
+            }
+            plan => return without_asking(&app, connection, plan, now).await,
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(slowest);
     }
+    Err(NotFresh::Unavailable { retry_after: SOON })
 }

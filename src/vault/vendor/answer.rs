@@ -42,6 +42,13 @@ pub struct Tokens {
     pub(super) account: Option<Account>,
 }
 
+impl Tokens {
+    /// The account, where the answer itself tells.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+}
+
 /// The members of an answer. Some are secrets, so all are wiped.
 pub(super) struct Answer(Object);
 

@@ -28,6 +28,8 @@ pub enum VendorError {
     Unavailable {
         /// How long it wants to be left alone.
         retry_after: Option<Duration>,
+        /// Whether it may have done what it was asked for all the same: it was told, and broke off.
+        in_doubt: bool,
         /// What happened.
         reason: String,
     },
@@ -68,7 +70,7 @@ impl VendorError {
         }
         if TRANSIENT.contains(&code) {
             let reason = format!("cannot answer now: {code}");
-            return Self::Unavailable { retry_after: None, reason };
+            return Self::Unavailable { retry_after: None, in_doubt: false, reason };
         }
         Self::Refused { code: shown(code) }
     }
@@ -76,15 +78,27 @@ impl VendorError {
     /// A status that says that it cannot now (RFC 9110 §10.2.3).
     pub(super) fn of_status(status: u16, headers: &HeaderMap, now: Timestamp) -> Option<Self> {
         let error = NetError::Status(status);
-        error
-            .is_transient()
-            .then(|| Self::Unavailable { retry_after: retry_after(headers, now), reason: error.to_string() })
+        error.is_transient().then(|| Self::Unavailable {
+            retry_after: retry_after(headers, now),
+            in_doubt: is_in_doubt(&error),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Whether it may have done what it was asked for, and nobody can tell.
+    pub const fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Reconnect { .. } | Self::Refused { .. } => false,
+            Self::Unavailable { in_doubt, .. } => *in_doubt,
+            Self::Malformed { .. } => true,
+        }
     }
 }
 
 impl From<NetError> for VendorError {
     fn from(error: NetError) -> Self {
         let reason = error.to_string();
+        let in_doubt = is_in_doubt(&error);
         match error {
             NetError::Redirect(_)
             | NetError::TooLarge { .. }
@@ -99,8 +113,17 @@ impl From<NetError> for VendorError {
             | NetError::Tls(_)
             | NetError::Timeout
             | NetError::Status(_)
-            | NetError::Broken(_) => Self::Unavailable { retry_after: None, reason },
+            | NetError::Broken(_) => Self::Unavailable { retry_after: None, in_doubt, reason },
         }
+    }
+}
+
+/// Whether whoever was asked may have done it. One that throttles or is down for maintenance says so instead.
+const fn is_in_doubt(error: &NetError) -> bool {
+    match error {
+        NetError::Timeout | NetError::Broken(_) => true,
+        NetError::Status(status) => !matches!(status, 408 | 425 | 429 | 503),
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod dpop;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod upstream;
+pub(crate) mod vault;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,89 @@
+//! One refresh: everything that can fail beforehand is done, the row says that the token is about to be sent, it is
+//! sent, and what came of it is written.
+
+use std::time::Duration;
+
+use super::{
+    Fresh, NotFresh,
+    plan::{is_usable, may_send_again},
+    settle,
+};
+use crate::{
+    app::App,
+    config::connection::Connection as Configured,
+    seal::OpenError,
+    store::{
+        StoreError,
+        connections::{self, Connection},
+    },
+    vault::{
+        safe::{Kept, Place},
+        state::Loss,
+    },
+};
+
+/// How long the lease is: longer than finding the vendor's endpoints and asking it take together
+/// ([`crate::net`] gives each five seconds), and than clocks of instances differ.
+const LEASE: Duration = Duration::from_secs(20);
+
+/// Opens what is kept of a connection. That it was changed or moved is a state that lasts; that our keys do not fit is
+/// not the connection's fault.
+pub(super) async fn open(app: &App, connection: &Connection) -> Result<Kept, NotFresh> {
+    match app.vault.safe.open(connection, app.clock.now()).await {
+        Ok(kept) => Ok(kept),
+        Err(OpenError::Unavailable(outage)) => Err(outage.into()),
+        Err(error @ (OpenError::Tampered | OpenError::Unknown)) => {
+            tracing::error!(connection = %connection.id, %error, "tokens were changed or moved behind our back");
+            settle::lose(app, connection, Loss::Unreadable).await?;
+            Err(NotFresh::Reconnect(Loss::Unreadable))
+        }
+        Err(error) => {
+            tracing::error!(connection = %connection.id, %error, "tokens cannot be opened");
+            Err(NotFresh::Unopened(error))
+        }
+    }
+}
+
+/// Redeems the refresh token of a connection that nobody is refreshing. `None`: somebody else was quicker, or the vendor
+/// gave nothing; the row says what follows.
+pub(super) async fn redeem(
+    app: &App,
+    configured: &Configured,
+    before: Connection,
+) -> Result<Option<Fresh>, NotFresh> {
+    let now = app.clock.now();
+    if !may_send_again(&before, &configured.app.behaviour.refreshing, now) {
+        settle::lose(app, &before, Loss::Interrupted).await?;
+        return Ok(None);
+    }
+    let kept = open(app, &before).await?;
+    let Some(refresh_token) = kept.refresh else {
+        if is_usable(&before, now) {
+            return Ok(Some(Fresh { connection: before, access: kept.access }));
+        }
+        settle::lose(app, &before, Loss::Expired).await?;
+        return Ok(None);
+    };
+    let Connection { id, user_id: user, name, generation, .. } = &before;
+    let place = Place { id, user, name, generation: generation + 1 };
+    let ready = app.vault.safe.prepare(&app.entropy, place).await?;
+    let Some(lease) = begin(app, &before).await? else { return Ok(None) };
+    match app.vault.vendors.refresh(configured, &refresh_token, &before.scope).await {
+        Ok(tokens) => settle::keep(app, configured, &before, tokens, (refresh_token, ready)).await,
+        Err(error) => {
+            settle::fail(app, (&before, lease), &error).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Takes the lease of the row as it was read, so that nobody can have changed the tokens since, and writes the mark.
+async fn begin(app: &App, before: &Connection) -> Result<Option<i64>, StoreError> {
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    let until = now.plus(LEASE);
+    let lease =
+        connections::begin_redeeming(&mut tx, before, &app.vault.flights.instance, (now, until)).await?;
+    tx.commit().await?;
+    Ok(lease)
+}

@@ -1,0 +1,5 @@
+//! Accounts elsewhere.
+
+mod crash;
+mod refresh;
+mod trouble;
