@@ -95,6 +95,14 @@ kinds! {
     KeyCreated = "key.created" Success;
     /// A signing key has got its successor, from whose first signature on it signs no more.
     KeyRetired = "key.retired" Success;
+    /// An encryption key by which nothing is sealed any more has left the configuration.
+    KeyDropped = "key.dropped" Success;
+    /// Sealed values began to be moved from old encryption keys to the first.
+    RewrapBegun = "rewrap.begun" Success;
+    /// It ended.
+    RewrapEnded = "rewrap.ended" Success;
+    /// A sealed value did not open: somebody has changed or moved it, or its key is missing.
+    SealRefused = "seal.refused" Refused;
     /// The oldest part of this record was deleted because its time was over.
     AuditPruned = "audit.pruned" Success;
 }

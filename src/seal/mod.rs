@@ -16,6 +16,7 @@ pub(crate) mod fixture;
 mod key;
 mod local;
 mod proof;
+pub mod rewrap;
 #[cfg(test)]
 mod tests;
 mod transit;
@@ -128,6 +129,19 @@ pub enum OpenError {
     /// Nothing is wrong with the value as far as is known.
     #[error(transparent)]
     Unavailable(#[from] KeyUnavailable),
+}
+
+impl OpenError {
+    /// Why, as the record has it. `None`: nothing is wrong with the value as far as is known.
+    pub const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => Some("unknown_format"),
+            Self::UnknownKey(_) => Some("unknown_key"),
+            Self::WrongKey(_) => Some("wrong_key"),
+            Self::Tampered => Some("tampered"),
+            Self::Unavailable(_) => None,
+        }
+    }
 }
 
 impl From<Changed> for OpenError {
@@ -262,8 +276,7 @@ impl Sealer {
         context: &SealContext<'_>,
         Envelope { format, key_id, wrapped, .. }: &Envelope<'_>,
     ) -> Result<Arc<DataKey>, OpenError> {
-        let key = self.keys().find(|key| key.id() == *key_id);
-        let key = key.ok_or_else(|| OpenError::UnknownKey((*key_id).into()))?;
+        let key = self.key(key_id)?;
         let associated_data = context.of_key(*format, wrapped.algorithm, key_id);
         let unwrap = key.unwrap(wrapped, &associated_data);
         if key.is_local() {
@@ -288,6 +301,10 @@ impl Sealer {
         if error.outage == Outage::Denied {
             self.forget_data_keys();
         }
+    }
+
+    fn key(&self, id: &str) -> Result<&KeyEncryptionKey, OpenError> {
+        self.keys().find(|key| key.id() == id).ok_or_else(|| OpenError::UnknownKey(id.into()))
     }
 
     fn keys(&self) -> impl Iterator<Item = &KeyEncryptionKey> {

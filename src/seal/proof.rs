@@ -16,7 +16,11 @@ use crate::{
     audit::{self, Event, Kind, Origin},
     clock::Clock,
     entropy::Entropy,
-    store::{Db, StoreError, key_proofs},
+    store::{
+        Db, StoreError,
+        key_proofs::{self, Known},
+        sealed_values,
+    },
 };
 
 /// What every proof begins with; 32 random bytes follow, except in those of old.
@@ -33,10 +37,21 @@ pub enum KeyProofError {
     Wrong(String),
     /// A key that was used on this database is not configured any more.
     #[error(
-        "the encryption key `{0}` has sealed values in this database and is not configured: \
-         add it again, below the others if it shall not seal new ones"
+        "the encryption key `{0}` has sealed values in this database and is not configured: add it again, below the \
+         others if it shall not seal new ones; after `chancery keys rotate --encryption` it can be left out"
     )]
     Missing(String),
+    /// The same of a key that had nothing left once, and has now.
+    #[error(
+        "the encryption key `{id}` is not configured, and so many values in this database are sealed by it: {values}. \
+         Add it again, below the others, and run `chancery keys rotate --encryption` once no server seals with it"
+    )]
+    Needed {
+        /// The key.
+        id: String,
+        /// How many they are.
+        values: u64,
+    },
     /// The service that keeps the key does not let us use it.
     #[error("{0}; `chancery check --online` asks it alone")]
     Unavailable(#[from] KeyUnavailable),
@@ -70,22 +85,48 @@ fn derive(root: &DataKey, purpose: &[u8]) -> DerivedKey {
 }
 
 /// Opens the known text of each configured key; a key that is new to the database leaves one. Instances that start
-/// together with different keys under one id cannot both pass.
+/// together with different keys under one id cannot both pass. A key that is not configured any more is forgotten if it
+/// is idle and nothing is sealed by it, which is looked up only then.
 pub async fn prove_keys(
     db: &Db,
     sealer: &Sealer,
     clock: &Clock,
     entropy: &Entropy,
 ) -> Result<Roots, KeyProofError> {
-    let configured = |id: &String| sealer.keys().any(|key| key.id() == *id);
-    if let Some(missing) = key_proofs::key_ids(db).await?.into_iter().find(|id| !configured(id)) {
-        return Err(KeyProofError::Missing(missing));
+    for known in key_proofs::all(db).await? {
+        if !sealer.keys().any(|key| key.id() == known.key_id) {
+            let_go(db, &known, (clock, entropy)).await?;
+        }
     }
     let mut roots = Vec::new();
     for key in sealer.keys() {
         roots.push(prove(db, sealer, key, (clock, entropy)).await?);
     }
     Ok(Roots(roots))
+}
+
+/// Forgets a key that is not configured any more, unless something may still be sealed by it.
+async fn let_go(
+    db: &Db,
+    Known { key_id: id, idle_since }: &Known,
+    (clock, entropy): (&Clock, &Entropy),
+) -> Result<(), KeyProofError> {
+    if idle_since.is_none() {
+        return Err(KeyProofError::Missing(id.clone()));
+    }
+    let mut values = 0;
+    for column in &sealed_values::COLUMNS {
+        values += sealed_values::count(db, column, id).await?;
+    }
+    if values > 0 {
+        return Err(KeyProofError::Needed { id: id.clone(), values });
+    }
+    let mut tx = db.begin().await?;
+    if key_proofs::forget(&mut tx, id).await? {
+        let event = Event::new(Kind::KeyDropped, &Origin::house(entropy)).detail("id", id);
+        audit::record(&mut tx, clock, entropy, &event).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Proves one key, and gives what it stands for. The bytes of a key that lives elsewhere are not ours to derive from,
@@ -102,7 +143,8 @@ async fn prove(
     let fresh = Zeroizing::new([KNOWN_TEXT, &*Zeroizing::new(entropy.bytes::<KEY>())].concat());
     let fresh = sealer.prepare_with(key, entropy, &context).await?.seal(&fresh);
     let mut tx = db.begin().await?;
-    let kept = key_proofs::keep(&mut tx, id, &fresh, clock.now()).await?;
+    let seals = id == sealer.first.id();
+    let kept = key_proofs::keep(&mut tx, id, &fresh, (clock.now(), seals)).await?;
     if kept == fresh {
         let event = Event::new(Kind::KeyCreated, &Origin::house(entropy))
             .detail("use", "encryption")

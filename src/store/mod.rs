@@ -25,6 +25,7 @@ pub mod pairwise_subjects;
 pub mod refresh_tokens;
 pub mod replays;
 pub mod revocations;
+pub mod sealed_values;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;

@@ -28,6 +28,7 @@ mod explain;
 mod id_jag;
 mod identity;
 mod idp;
+mod keys;
 mod machine;
 mod metadata;
 mod outage;

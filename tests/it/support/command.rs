@@ -24,9 +24,13 @@ impl Told {
 impl Server {
     /// Runs `chancery admin` by this server's configuration.
     pub(crate) fn admin(&self, arguments: &[&str]) -> Told {
+        self.command(&[&["admin"], arguments].concat())
+    }
+
+    /// Runs `chancery` by this server's configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Told {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
-        let output =
-            command.arg("admin").args(arguments).arg("--config").arg(self.config_file()).output().unwrap();
+        let output = command.args(arguments).arg("--config").arg(self.config_file()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Told { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }

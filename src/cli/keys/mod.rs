@@ -1,6 +1,9 @@
-//! `chancery keys`: makes encryption keys, and lists and rotates what this server signs with.
+//! `chancery keys`: makes encryption keys, lists keys, and rotates what this server seals and signs with.
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+mod encryption;
+mod list;
+
+use std::{io::Write, num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -12,7 +15,7 @@ use crate::{
     jose::keys::KeyRing,
     oauth::purpose::Role,
     seal::{self, Sealer},
-    store::{Db, key_proofs, signing_keys},
+    store::Db,
 };
 
 /// Arguments of `chancery keys`.
@@ -26,10 +29,11 @@ pub(super) struct Args {
 enum Command {
     /// Print a new encryption key for `encryption.keys`; keep it outside of the database's backups
     Generate,
-    /// List the encryption keys that the database knows and the signing keys that are published
+    /// List the encryption keys with what is sealed by each, and the signing keys that are published
     List(Database),
-    /// Make the next signing key of each issuer; it is published at once and signs from a quarter of an hour on
-    Rotate(Database),
+    /// Make the next signing key of each issuer, which is published at once and signs from a quarter of an hour on; or
+    /// move what is sealed to the first encryption key
+    Rotate(Rotate),
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +43,19 @@ struct Database {
     config: PathBuf,
 }
 
+#[derive(Debug, clap::Args)]
+struct Rotate {
+    #[command(flatten)]
+    database: Database,
+    /// Move every sealed value to the first of `encryption.keys`, so that the others can be left out. May be interrupted
+    /// and run again
+    #[arg(long)]
+    encryption: bool,
+    /// How many sealed values are moved in a second, at most
+    #[arg(long, value_name = "VALUES", default_value = "2000", requires = "encryption")]
+    rate: NonZeroU32,
+}
+
 /// Runs the subcommand.
 pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -46,8 +63,13 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<ExitCode>
             let key = Zeroizing::new(Entropy::System.bytes::<32>());
             writeln!(out, "{}", Zeroizing::new(STANDARD.encode(key.as_slice())).as_str())?;
         }
-        Command::List(database) => tokio::runtime::Runtime::new()?.block_on(list(database, out))?,
-        Command::Rotate(database) => tokio::runtime::Runtime::new()?.block_on(rotate(database, out))?,
+        Command::List(database) => tokio::runtime::Runtime::new()?.block_on(list::list(database, out))?,
+        Command::Rotate(Rotate { database, encryption: true, rate }) => {
+            return tokio::runtime::Runtime::new()?.block_on(encryption::rotate(database, *rate, out));
+        }
+        Command::Rotate(Rotate { database, .. }) => {
+            tokio::runtime::Runtime::new()?.block_on(rotate(database, out))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,29 +89,6 @@ const fn heading(role: Role) -> &'static str {
         Role::AuthorizationServer => "signing keys",
         Role::IdentityProvider => "signing keys of the identity provider (idp)",
     }
-}
-
-async fn list(database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
-    let (config, db, _) = open(database).await?;
-    let now = Clock::System.now();
-    let seals = config.encryption.keys.first().map(|key| key.id.as_str());
-    writeln!(out, "encryption keys")?;
-    for id in key_proofs::key_ids(&db).await? {
-        writeln!(out, "  {id}{}", if Some(id.as_str()) == seals { "  seals" } else { "  opens" })?;
-    }
-    for role in Role::ALL {
-        let keys = signing_keys::published(&db, role, now).await?;
-        if role == Role::IdentityProvider && keys.is_empty() {
-            continue;
-        }
-        writeln!(out, "{}", heading(role))?;
-        for key in keys {
-            let until = key.retired_at.map_or_else(String::new, |at| format!(", published until {at}"));
-            writeln!(out, "  {}  {}, signs from {}{until}", key.id, key.algorithm.as_str(), key.active_at)?;
-        }
-    }
-    db.close().await;
-    Ok(())
 }
 
 async fn rotate(database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
