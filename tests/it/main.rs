@@ -18,6 +18,7 @@ mod backchannel_logout;
 mod bad_input;
 mod client_authentication;
 mod consent;
+mod contracts;
 mod docs;
 mod documents;
 mod dpop;

@@ -163,7 +163,23 @@ mod tests {
         let names: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
         assert_eq!(
             names,
-            ["auth0", "entra", "github", "github-app", "google", "keycloak", "oauth2", "oidc", "okta"]
+            [
+                "atlassian",
+                "auth0",
+                "entra",
+                "github",
+                "github-app",
+                "gitlab",
+                "google",
+                "keycloak",
+                "linear",
+                "notion",
+                "oauth2",
+                "oidc",
+                "okta",
+                "slack",
+                "zoom"
+            ]
         );
     }
 
@@ -207,9 +223,14 @@ mod tests {
     fn an_unknown_preset_is_told_with_those_there_are() {
         let command = Command::Show { preset: "octa".into(), issuer: "https://a.com".into(), name: None };
         let error = run(&Args { presets: None, command }, &mut Vec::new()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no preset octa; there is auth0, entra, github, github-app, google, keycloak, oauth2, oidc, okta"
-        );
+        let told = error.to_string();
+        assert!(told.starts_with("there is no preset octa; there is atlassian, auth0, entra, "), "{told}");
+    }
+
+    #[test]
+    fn what_the_vendor_does_not_confirm_is_shown() {
+        let shown = shown("slack");
+        assert!(shown.contains("\nNot confirmed by the vendor's documentation: reauth_errors\n"), "{shown}");
+        assert!(shown.contains("\nRun against a real account: not yet\n"), "{shown}");
     }
 }

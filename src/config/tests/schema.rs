@@ -8,9 +8,11 @@ use crate::config::{preset::Presets, reader::Reading, yaml::Kind};
 const REFERENCE: &str = include_str!("../../../docs/configuration.md");
 const GUIDES: &str = include_str!("../../../docs/providers.md");
 
-/// The same keys as in a resource's own `allow`.
+/// The same keys as in a resource's own `allow`, and as in a vendor's `answer`.
 fn is_explained_there(path: &str) -> bool {
-    path.contains(".scopes.NAME.allow.") || (path.starts_with("idp.targets.") && path.contains(".allow."))
+    path.contains(".scopes.NAME.allow.")
+        || path.contains(".vendor.refresh_answer.")
+        || (path.starts_with("idp.targets.") && path.contains(".allow."))
 }
 
 /// Every key that reading the example asks for.
@@ -41,6 +43,7 @@ fn pattern(path: &str) -> String {
                     | "token_params"
                     | "refresh_params"
                     | "details"
+                    | "scope_aliases"
                     | "resources"
                     | "clients"
                     | "scopes"

@@ -12,7 +12,10 @@ use zeroize::Zeroize as _;
 use super::{Account, failure::VendorError};
 use crate::{
     clock::Timestamp,
-    config::{claims::ClaimPath, connection::behaviour::Behaviour},
+    config::{
+        claims::ClaimPath,
+        connection::behaviour::{AnswerPaths, Behaviour, ScopeManner},
+    },
     jose::json::{Object, parse_object},
     oauth::scope::{Scope, ScopeSet},
     secret::Secret,
@@ -93,7 +96,8 @@ impl Answer {
         let failed = paths.success.as_ref().is_some_and(|path| answer.find(path) != Some(&Value::Bool(true)));
         match code {
             Some(Value::String(code)) if !code.is_empty() => {
-                Err(VendorError::of_code(code, &behaviour.reauth_errors))
+                let description = answer.find(&paths.description).and_then(Value::as_str);
+                Err(VendorError::of_code(code, description, &behaviour.reauth_errors))
             }
             _ if !status.is_success() || failed || code.is_some_and(Value::is_object) => {
                 Err(VendorError::Refused { code: format!("http_{}", status.as_u16()) })
@@ -147,14 +151,15 @@ impl Answer {
         Some(now.plus(Duration::from_secs(seconds)))
     }
 
-    /// The tokens in an answer that was judged. `asked`: the scopes that are meant when it names none.
+    /// The tokens in an answer that was judged. `paths`: where they are. `asked`: the scopes that are meant when it
+    /// names none.
     pub(super) fn tokens(
         &self,
         behaviour: &Behaviour,
+        paths: &AnswerPaths,
         asked: &ScopeSet,
         now: Timestamp,
     ) -> Result<Tokens, VendorError> {
-        let paths = &behaviour.answer;
         let access_token = self
             .secret(&paths.access_token)
             .ok_or_else(|| VendorError::malformed("answered without an access token"))?;
@@ -166,25 +171,27 @@ impl Answer {
             return Err(VendorError::malformed("answered with a token of a type that we cannot use"));
         }
         let assumed = behaviour.lifetime.map(|lifetime| now.plus(lifetime));
-        let details = self.details(behaviour);
         Ok(Tokens {
             access_token,
             refresh_token: self.secret(&paths.refresh_token),
             expires_at: self.expiry(&paths.expires_in, now).or(assumed),
             refresh_expires_at: self.expiry(&paths.refresh_expires_in, now),
-            scopes: self.scopes(behaviour).unwrap_or_else(|| asked.clone()),
-            details,
+            scopes: self.scopes(&paths.scope, &behaviour.scopes).unwrap_or_else(|| asked.clone()),
+            details: self.details(paths),
             account: None,
         })
     }
 
     /// What was granted. A name that cannot be a scope cannot have been asked for, and is left out.
-    fn scopes(&self, behaviour: &Behaviour) -> Option<ScopeSet> {
-        let scope = |text: &str| Scope::try_from(text.to_owned()).ok();
-        match self.find(&behaviour.answer.scope)? {
+    fn scopes(&self, path: &ClaimPath, manner: &ScopeManner) -> Option<ScopeSet> {
+        let scope = |text: &str| {
+            let scope = Scope::try_from(text.to_owned()).ok()?;
+            Some(manner.aliases.get(&scope).cloned().unwrap_or(scope))
+        };
+        match self.find(path)? {
             Value::String(text) if text.is_empty() => None,
             Value::String(text) => {
-                let separator = behaviour.scopes.answer_separator.char();
+                let separator = manner.answer_separator.char();
                 Some(text.split(separator).map(str::trim).filter_map(scope).collect())
             }
             Value::Array(items) => Some(items.iter().filter_map(Value::as_str).filter_map(scope).collect()),
@@ -192,12 +199,12 @@ impl Answer {
         }
     }
 
-    fn details(&self, behaviour: &Behaviour) -> BTreeMap<String, String> {
+    fn details(&self, paths: &AnswerPaths) -> BTreeMap<String, String> {
         let detail = |(name, path): (&String, &ClaimPath)| {
             let value = self.text(path).filter(|value| value.len() <= LONGEST_DETAIL)?;
             Some((name.clone(), value))
         };
-        behaviour.answer.details.iter().filter_map(detail).collect()
+        paths.details.iter().filter_map(detail).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oauth2::http::{HeaderMap, header};
 
-use crate::{clock::Timestamp, net::NetError};
+use crate::{clock::Timestamp, config::connection::behaviour::ReauthError, net::NetError};
 
 /// Why a vendor gave nothing. The text continues a sentence that begins with the vendor's name. It holds nothing that
 /// the vendor wrote but its error code.
@@ -63,9 +63,10 @@ impl VendorError {
         Self::Malformed { reason: reason.into() }
     }
 
-    /// An error code of the vendor's. `reauth`: those that mean that the person must connect again.
-    pub(super) fn of_code(code: &str, reauth: &[String]) -> Self {
-        if reauth.iter().any(|listed| listed == code) {
+    /// An error code of the vendor's and how it describes it. `reauth`: those that mean that the person must connect
+    /// again.
+    pub(super) fn of_code(code: &str, description: Option<&str>, reauth: &[ReauthError]) -> Self {
+        if reauth.iter().any(|listed| listed.is(code, description)) {
             return Self::Reconnect { code: shown(code) };
         }
         if TRANSIENT.contains(&code) {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::connection::{
         Connection,
-        behaviour::{Method, Pkce, Source},
+        behaviour::{AnswerPaths, Method, Pkce, Source},
     },
     oauth::scope::ScopeSet,
     secret::Secret,
@@ -51,7 +51,7 @@ impl Vendors {
         }
         let params = behaviour.token_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
-        self.redeem(call, &reached, redemption.scopes).await
+        self.redeem(call, &reached, &behaviour.answer, redemption.scopes).await
     }
 
     /// Redeems a refresh token. `held`: the scopes that it has, meant when the answer names none.
@@ -70,20 +70,22 @@ impl Vendors {
             .with("refresh_token", refresh_token.expose());
         let params = behaviour.refresh_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
-        self.redeem(call, &reached, held).await
+        let paths = behaviour.refresh_answer.as_ref().unwrap_or(&behaviour.answer);
+        self.redeem(call, &reached, paths, held).await
     }
 
     async fn redeem(
         &self,
         call: Call<'_>,
         reached: &Reached,
+        paths: &AnswerPaths,
         asked: &ScopeSet,
     ) -> Result<Tokens, VendorError> {
         let behaviour = &reached.behaviour;
         let response = self.send_as_client(call, reached).await?;
         let now = self.clock.now();
         let answer = Answer::judge(response, behaviour, now)?;
-        let mut tokens = answer.tokens(behaviour, asked, now)?;
+        let mut tokens = answer.tokens(behaviour, paths, asked, now)?;
         let identity = &behaviour.identity;
         tokens.account = match identity.source {
             Source::Url => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::config::claims::ClaimPath;
+use crate::{config::claims::ClaimPath, oauth::scope::Scope};
 
 /// How a vendor behaves. The default is what RFC 6749 leads one to expect.
 #[derive(Debug, Clone)]
@@ -27,12 +27,14 @@ pub struct Behaviour {
     pub headers: IndexMap<String, String>,
     /// Where its answers hold what we need.
     pub answer: AnswerPaths,
+    /// The same for the answer to a refresh, where that has another form.
+    pub refresh_answer: Option<AnswerPaths>,
     /// How long an access token lives when the answer does not say. `None`: until it is refused.
     pub lifetime: Option<Duration>,
     /// What becomes of refresh tokens.
     pub refreshing: Refreshing,
     /// The errors of its token endpoint that mean that the person must connect again.
-    pub reauth_errors: Vec<String>,
+    pub reauth_errors: Vec<ReauthError>,
     /// How tokens are ended.
     pub revocation: Revocation,
     /// Where the account says who it is.
@@ -78,6 +80,8 @@ pub struct ScopeManner {
     pub answer_separator: Separator,
     /// What is asked for when more is needed.
     pub incremental: Incremental,
+    /// Scopes that the answer calls otherwise than the request did: its name for each, and ours.
+    pub aliases: IndexMap<Scope, Scope>,
 }
 
 /// What stands between scopes.
@@ -115,6 +119,8 @@ pub struct AnswerPaths {
     pub success: Option<ClaimPath>,
     /// The code of an error: the first of these that is there.
     pub error: Vec<ClaimPath>,
+    /// How an error is described.
+    pub description: ClaimPath,
     /// The access token.
     pub access_token: ClaimPath,
     /// The refresh token.
@@ -131,6 +137,23 @@ pub struct AnswerPaths {
     pub refresh_expires_in: ClaimPath,
     /// Further facts that an MCP server needs to use the token, by the name that it gets them under.
     pub details: IndexMap<String, ClaimPath>,
+}
+
+/// An error that means that the person must connect again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReauthError {
+    /// Its code.
+    pub code: String,
+    /// What its description holds, where the code alone can also mean that our app is set up wrongly there.
+    pub words: Option<String>,
+}
+
+impl ReauthError {
+    /// Whether an answer is this error.
+    pub fn is(&self, code: &str, description: Option<&str>) -> bool {
+        let said = |words: &String| description.is_some_and(|text| text.contains(words.as_str()));
+        self.code == code && self.words.as_ref().is_none_or(said)
+    }
 }
 
 /// What becomes of refresh tokens.

@@ -7,14 +7,18 @@ use oauth2::http::{HeaderName, HeaderValue};
 
 use super::{
     AnswerPaths, Behaviour, Body, EmailVerified, Identity, Incremental, Inject, Listing, Method, Pkce,
-    Refreshing, Revocation, RevocationAuth, RevokedToken, Rotation, ScopeManner, Separator, Source,
+    ReauthError, Refreshing, Revocation, RevocationAuth, RevokedToken, Rotation, ScopeManner, Separator,
+    Source,
 };
-use crate::config::{
-    claims::ClaimPath,
-    form::{duration, one_of, text},
-    problem::Wrong,
-    provider::behaviour::parameter_name,
-    reader::Section,
+use crate::{
+    config::{
+        claims::ClaimPath,
+        form::{duration, one_of, text},
+        problem::Wrong,
+        provider::behaviour::parameter_name,
+        reader::Section,
+    },
+    oauth::scope::Scope,
 };
 
 const PKCE: [(&str, Pkce); 3] = [("s256", Pkce::S256), ("required", Pkce::Required), ("off", Pkce::Off)];
@@ -75,6 +79,7 @@ impl Behaviour {
                 separator: Separator::Space,
                 answer_separator: Separator::Space,
                 incremental: Incremental::Union,
+                aliases: IndexMap::new(),
             },
             authorize_params: IndexMap::new(),
             token_params: IndexMap::new(),
@@ -83,6 +88,7 @@ impl Behaviour {
             answer: AnswerPaths {
                 success: None,
                 error: vec![path("error")],
+                description: path("error_description"),
                 access_token: path("access_token"),
                 refresh_token: path("refresh_token"),
                 token_type: path("token_type"),
@@ -92,6 +98,7 @@ impl Behaviour {
                 refresh_expires_in: path("refresh_expires_in"),
                 details: IndexMap::new(),
             },
+            refresh_answer: None,
             lifetime: None,
             refreshing: Refreshing {
                 rotation: Rotation::Replace,
@@ -100,7 +107,7 @@ impl Behaviour {
                 absolute_expiry: None,
                 margin: DEFAULT_MARGIN,
             },
-            reauth_errors: vec!["invalid_grant".to_owned()],
+            reauth_errors: vec![ReauthError { code: "invalid_grant".to_owned(), words: None }],
             revocation: Revocation {
                 method: Method::Post,
                 auth: RevocationAuth::Client,
@@ -133,6 +140,12 @@ impl Behaviour {
         }
         let headers = section.texts("headers", header_name, |_, value| header_value(value));
         let answer = section.section("answer", |answer| AnswerPaths::read(answer, default.answer));
+        let refresh_answer = if section.has("refresh_answer") {
+            let default = default.refresh_answer.unwrap_or_else(|| answer.clone());
+            Some(section.section("refresh_answer", |paths| AnswerPaths::read(paths, default)))
+        } else {
+            default.refresh_answer
+        };
         let api_base = section.optional("api_base", text).or(default.api_base);
         if let Some(unknown) = api_base
             .as_deref()
@@ -153,11 +166,12 @@ impl Behaviour {
             refresh_params: params("refresh_params", token_param, default.refresh_params),
             headers: default.headers.into_iter().chain(headers).collect(),
             answer,
+            refresh_answer,
             lifetime: section
                 .optional("lifetime", duration(Duration::from_secs(1), LONGEST))
                 .or(default.lifetime),
             refreshing: Refreshing::read(section, default.refreshing),
-            reauth_errors: section.list("reauth_errors", text).unwrap_or(default.reauth_errors),
+            reauth_errors: section.list("reauth_errors", reauth_error).unwrap_or(default.reauth_errors),
             revocation: section.section("revoke", |revoke| Revocation::read(revoke, default.revocation)),
             identity: section.section("identity", |identity| Identity::read(identity, default.identity)),
             organizations: section
@@ -172,11 +186,13 @@ impl Behaviour {
 impl ScopeManner {
     fn read(section: &Section<'_>, default: Self) -> Self {
         let separator = |key| section.optional(key, one_of(&SEPARATORS));
+        let aliases = section.texts("scope_aliases", Scope::try_from, |_, ours| Scope::try_from(ours));
         Self {
             parameter: section.optional("scope_parameter", text).unwrap_or(default.parameter),
             separator: separator("scope_separator").unwrap_or(default.separator),
             answer_separator: separator("answer_scope_separator").unwrap_or(default.answer_separator),
             incremental: section.optional("incremental", one_of(&INCREMENTAL)).unwrap_or(default.incremental),
+            aliases: default.aliases.into_iter().chain(aliases).collect(),
         }
     }
 }
@@ -188,6 +204,7 @@ impl AnswerPaths {
         Self {
             success: section.optional("success", ClaimPath::try_from).or(default.success),
             error: section.list("error", ClaimPath::try_from).unwrap_or(default.error),
+            description: path("description", default.description),
             access_token: path("access_token", default.access_token),
             refresh_token: path("refresh_token", default.refresh_token),
             token_type: path("token_type", default.token_type),
@@ -277,6 +294,15 @@ impl Inject {
         });
         Self { header: header.unwrap_or(default.header), format: format.unwrap_or(default.format) }
     }
+}
+
+/// A code, or `code: words` where its description must hold these words.
+fn reauth_error(written: String) -> Result<ReauthError, Wrong> {
+    let written = text(written)?;
+    Ok(match written.split_once(": ") {
+        Some((code, words)) => ReauthError { code: code.to_owned(), words: Some(words.to_owned()) },
+        None => ReauthError { code: written, words: None },
+    })
 }
 
 fn authorize_param(written: String) -> Result<String, Wrong> {
