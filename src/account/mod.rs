@@ -1,5 +1,7 @@
-//! What a person may see of herself, and end: the applications that act for her and the browsers in which she is
-//! signed in.
+//! What a person may see of herself, and end: the applications that act for her, the accounts that she connected, and
+//! the browsers in which she is signed in.
+
+mod connections;
 
 use std::sync::Arc;
 
@@ -44,6 +46,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/account", get(show))
         .route("/account/applications/end", post(end_application))
         .route("/account/sessions/end", post(end_session))
+        .merge(connections::router())
 }
 
 async fn show(
@@ -63,13 +66,17 @@ async fn show(
     let idle_since = now.minus(app.config.lifetimes.session_idle);
     let mut browsers = sessions::of_user(&app.db, &signed_in.user_id, now, idle_since).await?;
     browsers.sort_by_key(|other| other.id != signed_in.id);
+    let (connected, offered) = connections::of_user(&app, &signed_in.user_id).await?;
+    let ended = query.get("ended").and_then(notice);
     let view = pages::Account {
         chrome: app.chrome(),
         csrf: session.csrf_token(),
         person: person(&app, signed_in).await?,
-        notice: query.get("ended").and_then(notice).map(Into::into),
+        notice: ended.or_else(|| query.get("connection").and_then(connections::notice)).map(Into::into),
         applications,
         leads_to: leads_to(&app, signed_in).map(Into::into),
+        connections: connected,
+        offered,
         sessions: browsers.into_iter().map(|other| browser(&app, &other, signed_in)).collect(),
         identities: accounts.into_iter().map(|account| linked(&app, account.identity)).collect(),
     };

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     config::Config,
     entropy::Entropy,
-    ids::{ClientId, ProviderId, Reference, UserId},
+    ids::{ClientId, ConnectionName, ProviderId, Reference, UserId},
     store::{Db, StoreError, Tx},
 };
 
@@ -41,6 +41,14 @@ pub enum AdminError {
     UnknownProvider {
         /// What was named.
         name: ProviderId,
+        /// Those that exist.
+        there: Vec<String>,
+    },
+    /// No such connection.
+    #[error("connection {name} is not in the configuration; there {}", are(there))]
+    UnknownConnection {
+        /// What was named.
+        name: ConnectionName,
         /// Those that exist.
         there: Vec<String>,
     },
@@ -90,6 +98,11 @@ impl<'a> Operator<'a> {
     /// The number under which the record has what the command does.
     pub const fn reference(&self) -> &Reference {
         &self.origin.reference
+    }
+
+    fn unknown_connection(&self, name: &ConnectionName) -> AdminError {
+        let there = self.config.connections.iter().map(|connection| connection.name.to_string()).collect();
+        AdminError::UnknownConnection { name: name.clone(), there }
     }
 
     async fn record(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Clients and providers, switched off and on.
+//! Clients, providers and connections, switched off and on.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::{
 /// What became of a switch.
 #[derive(Debug, Serialize)]
 pub struct Switched {
-    /// `client` or `provider`.
+    /// `client`, `provider` or `connection`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -31,7 +31,7 @@ pub struct Switched {
 }
 
 impl Operator<'_> {
-    /// Switches a client or a provider off.
+    /// Switches a client, a provider or a connection off.
     pub async fn disable(&self, switch: Switch<'_>) -> Result<Switched, AdminError> {
         self.expect_known(switch).await?;
         let now = self.chance.0.now();
@@ -65,6 +65,7 @@ impl Operator<'_> {
         match switch {
             Switch::Client(id) => event.client(id),
             Switch::Provider(id) => event.provider(id),
+            Switch::Connection(name) => event.detail("connection", name),
         }
     }
 
@@ -73,6 +74,7 @@ impl Operator<'_> {
         let (kind, name) = match switch {
             Switch::Client(id) => ("client", id.to_string()),
             Switch::Provider(id) => ("provider", id.to_string()),
+            Switch::Connection(name) => ("connection", name.to_string()),
         };
         Ok(Switched {
             kind,
@@ -92,6 +94,8 @@ impl Operator<'_> {
                 name: id.clone(),
                 there: self.config.providers.keys().map(ToString::to_string).collect(),
             }),
+            Switch::Connection(name) if self.config.connections.get(name).is_some() => Ok(()),
+            Switch::Connection(name) => Err(self.unknown_connection(name)),
             Switch::Client(id) => {
                 let of_idp = self.config.idp.iter().flat_map(|idp| idp.clients.keys());
                 let mut declared = self.config.clients.keys().chain(of_idp);
@@ -112,5 +116,6 @@ const fn kinds(switch: Switch<'_>) -> (Kind, Kind) {
     match switch {
         Switch::Client(_) => (Kind::ClientDisabled, Kind::ClientEnabled),
         Switch::Provider(_) => (Kind::ProviderDisabled, Kind::ProviderEnabled),
+        Switch::Connection(_) => (Kind::ConnectionDisabled, Kind::ConnectionEnabled),
     }
 }

@@ -6,6 +6,8 @@ pub mod router;
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 pub use self::{
     audience::{Audience, Idp},
     metadata::cached,
@@ -113,6 +115,7 @@ impl App {
             safe: Safe::new(sealer.clone()),
             vendors: Vendors::new(upstream.clone(), clock.clone(), entropy.clone()),
             flights: Flights::new(&entropy),
+            owed: Notify::new(),
         };
         Ok(Arc::new(Self {
             vault,

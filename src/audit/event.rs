@@ -91,6 +91,18 @@ kinds! {
     ConnectionDegraded = "connection.degraded" Refused;
     /// A connection is of no use any more until its person connects again.
     ConnectionLost = "connection.lost" Refused;
+    /// A connection was ended, and its tokens are owed to the vendor.
+    ConnectionEnded = "connection.ended" Success;
+    /// The vendor ended the tokens of a connection that is gone.
+    ConnectionRevoked = "connection.revoked" Success;
+    /// The tokens of a connection that is gone live on at the vendor until they expire.
+    ConnectionNotRevoked = "connection.not_revoked" Refused;
+    /// An operator switched a connection off: one person's, or what everybody has of it.
+    ConnectionDisabled = "connection.disabled" Success;
+    /// An operator switched a connection on again.
+    ConnectionEnabled = "connection.enabled" Success;
+    /// A person gave a connection another label, or made it the one that is meant where nobody says which.
+    ConnectionChanged = "connection.changed" Success;
     /// A signing or encryption key was made or met for the first time.
     KeyCreated = "key.created" Success;
     /// A signing key has got its successor, from whose first signature on it signs no more.

@@ -15,6 +15,7 @@ use crate::{
     entropy::Entropy,
     identity::removed,
     store::sweep,
+    vault::revoke,
     web,
 };
 
@@ -82,6 +83,7 @@ pub(super) async fn run_until_stopped(
         app.clock.clone(),
         app.entropy.clone(),
     ));
+    let revoking = tokio::spawn(revoke::run(Arc::clone(&app)));
     let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
     let health = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -97,6 +99,7 @@ pub(super) async fn run_until_stopped(
     let (public, admin) = tokio::join!(public, admin);
     stop.cancel();
     reloading.abort();
+    revoking.abort();
     looking_after.abort();
     sweeping.abort();
     sealing.abort();

@@ -3,7 +3,7 @@
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{ClientId, ConnectionId, ResourceId},
+    ids::{ClientId, ConnectionId, ResourceId, UserId},
 };
 
 /// What one client does with a connection for one resource.
@@ -46,6 +46,19 @@ pub async fn count(
         .execute(executor)
         .await
         .map(drop)
+    })
+}
+
+/// Who used any of a user's connections, the latest first.
+pub async fn of_user(db: &Db, user: &UserId) -> Result<Vec<Use>, StoreError> {
+    on!(db, |executor| {
+        sqlx::query_as(
+            "SELECT u.* FROM connection_uses u JOIN connections c ON c.id = u.connection_id
+             WHERE c.user_id = $1 ORDER BY u.last_at DESC, u.client_id LIMIT 2000",
+        )
+        .bind(user)
+        .fetch_all(executor)
+        .await
     })
 }
 

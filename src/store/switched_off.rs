@@ -1,9 +1,9 @@
-//! Table `switched_off`: clients and providers that the operator has switched off.
+//! Table `switched_off`: clients, providers and connections that the operator has switched off.
 
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
-    ids::{ClientId, ProviderId},
+    ids::{ClientId, ConnectionName, ProviderId, Slug},
 };
 
 /// What can be switched off.
@@ -13,6 +13,8 @@ pub enum Switch<'a> {
     Client(&'a ClientId),
     /// A provider, in all that it does here.
     Provider(&'a ProviderId),
+    /// An entry under `connections:`, for everybody.
+    Connection(&'a ConnectionName),
 }
 
 impl<'a> Switch<'a> {
@@ -20,13 +22,14 @@ impl<'a> Switch<'a> {
         match self {
             Self::Client(_) => "client",
             Self::Provider(_) => "provider",
+            Self::Connection(_) => "connection",
         }
     }
 
     fn name(self) -> &'a str {
         match self {
             Self::Client(id) => id.as_str(),
-            Self::Provider(id) => id.as_str(),
+            Self::Provider(id) | Self::Connection(id) => id.as_str(),
         }
     }
 }
@@ -77,8 +80,17 @@ pub async fn is_off(db: &Db, switch: Switch<'_>) -> Result<bool, StoreError> {
 
 /// The providers that are off.
 pub async fn providers(db: &Db) -> Result<Vec<ProviderId>, StoreError> {
-    let found: Vec<(ProviderId,)> = on!(db, |executor| {
-        sqlx::query_as("SELECT name FROM switched_off WHERE kind = 'provider'").fetch_all(executor).await
+    named(db, "provider").await
+}
+
+/// The entries under `connections:` that are off.
+pub async fn connections(db: &Db) -> Result<Vec<ConnectionName>, StoreError> {
+    named(db, "connection").await
+}
+
+async fn named(db: &Db, kind: &str) -> Result<Vec<Slug>, StoreError> {
+    let found: Vec<(Slug,)> = on!(db, |executor| {
+        sqlx::query_as("SELECT name FROM switched_off WHERE kind = $1").bind(kind).fetch_all(executor).await
     })?;
     Ok(found.into_iter().map(|(name,)| name).collect())
 }

@@ -1,13 +1,17 @@
 //! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
 //!
 //! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side, and
-//! [`refresh`] gets new tokens from there.
+//! [`refresh`] gets new tokens from there. [`disconnect`] ends a connection, and [`revoke`] its tokens at the vendor.
 
 pub mod connect;
+pub mod disconnect;
 pub mod refresh;
+pub mod revoke;
 pub mod safe;
 pub mod state;
 pub mod vendor;
+
+use tokio::sync::Notify;
 
 use self::{refresh::Flights, safe::Safe, vendor::Vendors};
 
@@ -20,4 +24,6 @@ pub struct Vault {
     pub vendors: Vendors,
     /// The refreshes that are under way.
     pub flights: Flights,
+    /// Told when this instance owes a vendor a revocation.
+    pub owed: Notify,
 }

@@ -6,6 +6,7 @@
 //! ours, save the way [`Back`] to a client and [`Leaving`] for a provider; [`Chrome`] puts the issuer's path before them.
 
 mod account;
+mod connected;
 mod consent;
 mod outcome;
 pub mod shown;
@@ -24,6 +25,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 pub use self::account::{Account, Application, LinkedAccount, Session};
+pub use self::connected::{Connected, Offered, Use};
 pub use self::consent::{Asks, Client, Consent, Further, RefusedScope, ReturnsTo, Scope};
 pub use self::outcome::{Back, Done, ErrorPage, Leaving, Link};
 pub use self::shown::{Host, LocalPath, Moment, Name, Plain, Prose, Span};

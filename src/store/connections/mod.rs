@@ -237,6 +237,22 @@ pub async fn set_default(
     })
 }
 
+/// Makes the only one that a user has of a name the one that is meant; among several nobody guesses.
+pub async fn choose_default(tx: &mut Tx, user: &UserId, name: &ConnectionName) -> Result<(), StoreError> {
+    on!(tx, |executor| {
+        sqlx::query(
+            "UPDATE connections SET is_default = TRUE
+             WHERE user_id = $1 AND name = $2
+                 AND (SELECT count(*) FROM connections WHERE user_id = $1 AND name = $2) = 1",
+        )
+        .bind(user)
+        .bind(name)
+        .execute(executor)
+        .await
+        .map(drop)
+    })
+}
+
 /// Takes it away, and with it the record of who used it. Answers what it was, for [`super::revocations::owe`].
 pub async fn delete(tx: &mut Tx, id: &ConnectionId) -> Result<Option<Connection>, StoreError> {
     on!(tx, |executor| {

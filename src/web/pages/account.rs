@@ -3,13 +3,14 @@
 use askama::Template;
 
 use super::{
-    Chrome, Person,
+    Chrome, Connected, Offered, Person,
     shown::{Host, Moment, Name, Prose},
 };
 
 /// The account page. Every form carries `csrf`:
-/// `POST /account/applications/end` with `grant`; `POST /account/sessions/end` with `session`, for another browser;
-/// `POST /logout` for this one, with `everywhere` for all.
+/// `POST /account/applications/end` with `grant`; `POST /account/connections/end` and `/default` with `connection`, and
+/// `/label` with `label` besides; `POST /account/sessions/end` with `session`, for another browser; `POST /logout` for this
+/// one, with `everywhere` for all.
 #[derive(Template)]
 #[template(path = "account.html")]
 pub struct Account {
@@ -23,6 +24,10 @@ pub struct Account {
     pub notice: Option<Prose>,
     /// The grants in force, the newest first.
     pub applications: Vec<Application>,
+    /// The accounts that she connected, the defaults first.
+    pub connections: Vec<Connected>,
+    /// What she may connect.
+    pub offered: Vec<Offered>,
     /// The live sessions, this browser's first.
     pub sessions: Vec<Session>,
     /// The provider at which signing out of this browser ends, too.

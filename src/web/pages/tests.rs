@@ -104,6 +104,20 @@ fn account() -> Account {
         granted: at,
         last_used,
     };
+    let used = |resource| Use { client: name(), resource, last: at, count: 2 };
+    let connection = |is_default: Option<bool>| Connected {
+        connection: hostile(),
+        title: name(),
+        account: Some(name()),
+        label: Some(name()),
+        label_written: hostile(),
+        state: name(),
+        reconnect: is_default.is_none().then(|| "//evil.example".into()),
+        scopes: vec![name(), name()],
+        is_default,
+        uses: vec![used(Some(name())), used(None)],
+        since: at,
+    };
     let session = |current| Session {
         session: hostile(),
         current,
@@ -118,6 +132,8 @@ fn account() -> Account {
         person: person(),
         notice: Some("It is done.".into()),
         applications: vec![application(None, Some(at)), application(Some(name()), None)],
+        connections: vec![connection(Some(true)), connection(Some(false)), connection(None)],
+        offered: vec![Offered { title: name(), href: "javascript:alert(1)".into() }],
         sessions: vec![session(true), session(false)],
         leads_to: Some(name()),
         identities: vec![LinkedAccount { provider: name(), label: name(), since: at }],

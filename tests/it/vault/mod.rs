@@ -1,5 +1,6 @@
-//! Accounts elsewhere.
+//! Accounts elsewhere, whose tokens the house keeps.
 
 mod crash;
+mod disconnect;
 mod refresh;
 mod trouble;
