@@ -27,7 +27,7 @@ use crate::{
     oauth::{error::ErrorCode, purpose::Role},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
-    vault::{Vault, refresh::Flights, safe::Safe, vendor::Vendors},
+    vault::{Vault, refresh::Flights, safe::Safe, vend::Links, vendor::Vendors},
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
 };
 
@@ -116,6 +116,7 @@ impl App {
             vendors: Vendors::new(upstream.clone(), clock.clone(), entropy.clone()),
             flights: Flights::new(&entropy),
             owed: Notify::new(),
+            links: Links::default(),
         };
         Ok(Arc::new(Self {
             vault,
@@ -128,7 +129,7 @@ impl App {
             ),
             federation: Federation::new(&config),
             nonces: Nonces::new(&roots, config.dpop.nonce),
-            limits: Limits::default(),
+            limits: Limits::new(&config.connections),
             config,
             clock,
             entropy,

@@ -63,6 +63,10 @@ kinds! {
     TokenExchanged = "token.exchanged" Success;
     /// A grant for the authorization server of somebody else was issued (ID-JAG).
     IdJagIssued = "id_jag.issued" Success;
+    /// The server of a resource got the token of a person's account at a vendor.
+    ConnectionVended = "connection.vended" Success;
+    /// It got none, since the person has to do something first, and was given a link for her.
+    ConnectionNeeded = "connection.needed" Refused;
     /// A token request was turned away.
     TokenRefused = "token.refused" Refused;
     /// An authorization code came a second time; what its first use issued was revoked (OAuth 2.1 §7.5).

@@ -41,7 +41,9 @@ pub struct Client {
     pub credential: Credential,
     /// What it may have for itself, with no person behind it: what the operator listed.
     pub own_scopes: IndexMap<ResourceId, ScopeSet>,
-    /// What the tokens of the resource that it serves are worth elsewhere.
+    /// The resource whose server it is.
+    pub serves: Option<ResourceId>,
+    /// What the tokens of that resource are worth elsewhere.
     pub exchange: Option<Exchange>,
     /// The resource that it means when it names none.
     pub default_resource: Option<ResourceId>,
@@ -174,6 +176,7 @@ impl Client {
             grant_types: document.grant_types.clone(),
             credential: document.keys.clone().map_or(Credential::Public, Credential::Keys),
             own_scopes: IndexMap::new(),
+            serves: None,
             exchange: None,
             default_resource: None,
             dpop_bound: document.dpop_bound,
@@ -201,6 +204,7 @@ impl From<&SignInClient> for Client {
             grant_types: declared.grant_types.clone(),
             credential: Credential::from(&declared.proof),
             own_scopes: IndexMap::new(),
+            serves: None,
             exchange: None,
             default_resource: None,
             dpop_bound: declared.dpop_bound,
@@ -216,11 +220,12 @@ impl From<&DeclaredClient> for Client {
             origin: Origin::Declared,
             redirect_uris: declared.redirect_uris.clone(),
             grant_types: {
-                let exchange = declared.exchange.as_ref().map(|_| GrantType::TokenExchange);
+                let exchange = declared.serves.as_ref().map(|_| GrantType::TokenExchange);
                 declared.grant_types.iter().copied().chain(exchange).collect()
             },
             credential: Credential::from(&declared.proof),
             own_scopes: declared.resources.clone(),
+            serves: declared.serves.clone(),
             exchange: declared.exchange.clone(),
             default_resource: declared.default_resource.clone(),
             dpop_bound: declared.dpop_bound,
@@ -239,6 +244,7 @@ impl From<DynamicClient> for Client {
             grant_types: metadata.grant_types,
             credential: registered.secret_hash.map_or(Credential::Public, Credential::Issued),
             own_scopes: IndexMap::new(),
+            serves: None,
             exchange: None,
             default_resource: None,
             dpop_bound: metadata.dpop_bound_access_tokens,

@@ -19,6 +19,7 @@ use axum::{
     routing::{MethodRouter, post},
 };
 
+use self::grants::token_exchange::Exchanged;
 use crate::{
     app::{App, Audience},
     audit::{About, Event, Kind},
@@ -194,7 +195,10 @@ async fn answer(app: &Arc<App>, request: &TokenRequest) -> Result<Response, ApiE
         (GrantType::ClientCredentials, _) => grants::client_credentials::exchange(app, request).await?,
         (GrantType::JwtBearer, _) => grants::jwt_bearer::exchange(app, request).await?,
         (GrantType::TokenExchange, Role::AuthorizationServer) => {
-            grants::token_exchange::exchange(app, request).await?
+            match grants::token_exchange::exchange(app, request).await? {
+                Exchanged::Issued(issuance) => *issuance,
+                Exchanged::Vended(answer) => return Ok(not_stored(answer)),
+            }
         }
         (GrantType::TokenExchange, Role::IdentityProvider) => {
             return Ok(not_stored(Json(idp::exchange(app, request).await?)));

@@ -1,7 +1,8 @@
 //! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
 //!
-//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side, and
-//! [`refresh`] gets new tokens from there. [`disconnect`] ends a connection, and [`revoke`] its tokens at the vendor.
+//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side,
+//! [`refresh`] gets new tokens from there, and [`vend`] hands them out. [`disconnect`] ends a connection, and [`revoke`]
+//! its tokens at the vendor.
 
 pub mod connect;
 pub mod disconnect;
@@ -9,11 +10,12 @@ pub mod refresh;
 pub mod revoke;
 pub mod safe;
 pub mod state;
+pub mod vend;
 pub mod vendor;
 
 use tokio::sync::Notify;
 
-use self::{refresh::Flights, safe::Safe, vendor::Vendors};
+use self::{refresh::Flights, safe::Safe, vend::Links, vendor::Vendors};
 
 /// What the rooms of the vault share.
 #[derive(Debug)]
@@ -26,4 +28,6 @@ pub struct Vault {
     pub flights: Flights,
     /// Told when this instance owes a vendor a revocation.
     pub owed: Notify,
+    /// The links that people were sent of late.
+    pub links: Links,
 }

@@ -2,7 +2,7 @@
 //! reached answers an [`ApiError`]. Both say little on the wire and carry their reason to the log, which shows the
 //! same reference number as the page.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -214,6 +214,7 @@ pub struct ApiError {
     reason: Cow<'static, str>,
     about: Option<Box<About>>,
     members: Vec<(&'static str, Value)>,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
@@ -256,6 +257,7 @@ impl ApiError {
             reason: reason.into(),
             about: None,
             members: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -280,6 +282,7 @@ impl ApiError {
             reason,
             about: None,
             members: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -301,6 +304,13 @@ impl ApiError {
     #[must_use]
     pub fn with_member(mut self, name: &'static str, value: Value) -> Self {
         self.members.push((name, value));
+        self
+    }
+
+    /// Says when to ask again, where that is known better than for any fault.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -334,7 +344,15 @@ impl From<OAuthError> for ApiError {
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self { status, error, challenge: None, reason: Cow::Borrowed(""), about: None, members: Vec::new() }
+        Self {
+            status,
+            error,
+            challenge: None,
+            reason: Cow::Borrowed(""),
+            about: None,
+            members: Vec::new(),
+            retry_after: None,
+        }
     }
 }
 
@@ -369,7 +387,9 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+            let wait = self.retry_after.map(|wait| wait.as_millis().div_ceil(1000));
+            let secs = wait.map_or(RETRY_AFTER_SECS, |secs| u32::try_from(secs).unwrap_or(u32::MAX));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         response
     }

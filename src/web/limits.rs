@@ -1,10 +1,14 @@
 //! Counting what strangers do too often.
 
-use std::{hash::Hash, net::IpAddr, time::Duration};
+use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Duration};
 
 use moka::sync::Cache;
 
-use crate::{clock::Timestamp, ids::ClientId};
+use crate::{
+    clock::Timestamp,
+    config::connection::Connections,
+    ids::{ClientId, ConnectionName, UserId},
+};
 
 /// At most this many keys are remembered per limit; beyond that the least used are forgotten.
 const MAX_KEYS: u64 = 100_000;
@@ -23,7 +27,14 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limit<K> {
 
     /// Whether one more is within the limit.
     pub fn admits(&self, key: &K, now: Timestamp) -> bool {
-        self.counts.get(key).is_none_or(|(began, count)| now.since(began) >= self.window || count < self.most)
+        self.wait(key, now).is_none()
+    }
+
+    /// How long it takes until one more is within the limit. `None`: it is.
+    pub fn wait(&self, key: &K, now: Timestamp) -> Option<Duration> {
+        let (began, count) = self.counts.get(key)?;
+        let left = self.window.checked_sub(now.since(began)).filter(|left| !left.is_zero())?;
+        (count >= self.most).then_some(left)
     }
 
     /// Counts one more.
@@ -47,12 +58,23 @@ pub struct Limits {
     pub refused_logouts: Limit<IpAddr>,
     /// Sign-ins and authorizations begun from one address, each of which writes a row.
     pub begun: Limit<IpAddr>,
+    /// Tokens of a connection that one client has for one person, as the connection's entry says.
+    pub vends: HashMap<ConnectionName, Limit<(ClientId, UserId)>>,
+    /// Links that one client has made for one person and connection, each of which writes a row. A client that asks again
+    /// is given the same link; ten that differ are enough for anything that it may need.
+    pub links: Limit<(ClientId, UserId, ConnectionName)>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Nobody has done anything yet.
+    pub fn new(connections: &Connections) -> Self {
         let minute = Duration::from_secs(60);
+        let vends = connections.iter().map(|connection| {
+            (connection.name.clone(), Limit::new(connection.limits.vends_per_minute.get(), minute))
+        });
         Self {
+            vends: vends.collect(),
+            links: Limit::new(10, 10 * minute),
             client_failures: Limit::new(20, minute),
             registrations: Limit::new(60, minute),
             recorded_refusals: Limit::new(120, minute),

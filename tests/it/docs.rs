@@ -138,6 +138,7 @@ fn environment() -> Environment {
         ("VAULT_SECRET_ID", "ed0a642f-2acf-c2da-232f-1b21300d5f29"),
         ("DATABASE_URL", "postgres://chancery:secret@db.acme.com/chancery"),
         ("OKTA_CLIENT_SECRET", secret),
+        ("GITHUB_CLIENT_SECRET", secret),
         ("GOOGLE_CLIENT_SECRET", secret),
         ("ENTRA_CLIENT_SECRET", secret),
         ("AUTH0_CLIENT_SECRET", secret),

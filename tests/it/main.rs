@@ -48,5 +48,6 @@ mod standing;
 mod switched_off;
 mod upstream_trouble;
 mod vault;
+mod vend;
 mod walk;
 mod workload;

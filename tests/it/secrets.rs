@@ -1,43 +1,14 @@
 //! No secret in the log, at any level, and none in the database that is not sealed: neither of ours nor of a client's, a
 //! person's or a provider's, whether a request goes well or badly.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt as _};
 
-use crate::support::{Browser, Client, On, Server, Tokens, Upstream, browser::Page, upstream::json_of};
-
-/// Everything that is logged on this thread, which is the one on which a story and its server run.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
+use crate::support::{Browser, Client, Log, On, Server, Tokens, Upstream, browser::Page, upstream::json_of};
 
 const OURS: &str = "correct-horse-battery-staple-0123456789";
 const INVITATION: &str = "initial-access-token-0123456789abcdef";
@@ -122,12 +93,7 @@ async fn through(
 #[rstest]
 #[tokio::test]
 async fn neither_the_log_nor_the_database_holds_a_secret(#[values(On::Sqlite, On::Postgres)] on: On) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(log.clone());
-    let _logged = subscriber.finish().set_default();
+    let (log, _logged) = Log::listen();
     let upstream = Upstream::start().await;
     let Some(server) = Server::start_with(on, &sections(&upstream)).await else { return };
     let mut secrets = Secrets::default();
@@ -215,7 +181,7 @@ async fn neither_the_log_nor_the_database_holds_a_secret(#[values(On::Sqlite, On
     token(&basic, &refresh(&third)).await;
     browser.open(&server.url("/account")).await;
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     for expected in ["refused", "reference=", "TRACE request{", "the database is unavailable"] {
         assert!(log.contains(expected), "{expected} is not in the log: was it listened to?");
     }

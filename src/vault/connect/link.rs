@@ -9,9 +9,10 @@ use url::Url;
 
 use crate::{
     app::App,
+    clock::Timestamp,
     ids::{ClientId, ConnectionName, ResourceId, UserId},
     oauth::scope::ScopeSet,
-    secret::ConnectToken,
+    secret::{ConnectToken, TokenHash},
     store::{
         StoreError, Tx,
         connect_links::{self, ConnectLink},
@@ -42,8 +43,19 @@ pub struct Purpose<'a> {
     pub return_to: Option<&'a Url>,
 }
 
-/// Makes a link and answers its URL; of it the database holds the hash alone.
-pub async fn issue_link(app: &App, tx: &mut Tx, purpose: Purpose<'_>) -> Result<String, StoreError> {
+/// A link as its person gets it.
+#[derive(Clone)]
+pub struct Link {
+    /// Where it leads: whoever is signed in as the right person can use it.
+    pub url: String,
+    /// What the database knows it by.
+    pub hash: TokenHash,
+    /// When it is too late to use it.
+    pub expires_at: Timestamp,
+}
+
+/// Makes a link; of its URL the database holds the hash alone.
+pub async fn issue_link(app: &App, tx: &mut Tx, purpose: Purpose<'_>) -> Result<Link, StoreError> {
     let token = ConnectToken::new(&app.entropy);
     let now = app.clock.now();
     let link = ConnectLink {
@@ -61,5 +73,5 @@ pub async fn issue_link(app: &App, tx: &mut Tx, purpose: Purpose<'_>) -> Result<
     connect_links::insert(tx, &link).await?;
     // Every character of either is one that a URL takes as it is.
     let path = format!("/connect/{}?{PARAMETER}={}", purpose.connection, token.expose());
-    Ok(app.config.server.issuer.url(&path))
+    Ok(Link { url: app.config.server.issuer.url(&path), hash: link.hash, expires_at: link.expires_at })
 }

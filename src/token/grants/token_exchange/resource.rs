@@ -10,11 +10,7 @@ use crate::{
     clients::Client,
     config::resource::Resource,
     ids::{ClientId, TokenId},
-    oauth::{
-        error::ErrorCode,
-        scope::ScopeSet,
-        token_exchange::{ExchangeRequest, TokenType},
-    },
+    oauth::{error::ErrorCode, scope::ScopeSet, token_exchange::ExchangeRequest},
     policy::{self, Asked},
     store::grants,
     token::{
@@ -33,15 +29,6 @@ pub(super) async fn exchange<'a>(
     target: &'a Resource,
 ) -> Result<Issuance<'a>, ApiError> {
     let refuse = |code, text: &'static str| Err(ApiError::new(code, text));
-    if asked.requested.is_some_and(|wanted| wanted != TokenType::AccessToken) {
-        return refuse(ErrorCode::InvalidRequest, "requested_token_type must be that of an access token");
-    }
-    if asked.actor.is_some() {
-        return refuse(
-            ErrorCode::InvalidRequest,
-            "actor_token is not supported: the client itself is who acts",
-        );
-    }
     let client = request.client.client();
     let served = client.exchange.as_ref().and_then(|exchange| app.config.resources.get(&exchange.own));
     let Some(own) = served else {

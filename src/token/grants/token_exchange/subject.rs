@@ -32,21 +32,22 @@ use crate::{
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// A person's access token that is good at this moment.
-pub(super) struct SubjectToken {
+#[derive(Debug)]
+pub struct SubjectToken {
     /// Its id (`jti`).
-    pub(super) id: String,
+    pub id: String,
     /// Whom it was issued to.
-    pub(super) client: ClientId,
+    pub client: ClientId,
     /// What it stands on.
-    pub(super) grant: Grant,
+    pub grant: Grant,
     /// Who the person is at this moment.
-    pub(super) standing: Standing,
+    pub standing: Standing,
     /// What of its scopes she may have and allows today.
-    pub(super) held: ScopeSet,
+    pub held: ScopeSet,
     /// Who acted for her to get it.
-    pub(super) actor: Option<Actor>,
+    pub actor: Option<Actor>,
     /// When it ends.
-    pub(super) expires_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// Why a token cannot be exchanged.
@@ -187,7 +188,7 @@ async fn confirm(
 }
 
 /// RFC 8693 §2.2.2 has one code for whatever is wrong with a subject token.
-pub(super) fn unusable(why: impl std::fmt::Display) -> ApiError {
+pub fn unusable(why: impl std::fmt::Display) -> ApiError {
     let text = "the subject token is invalid, expired, ended, or not for this client to exchange";
     ApiError::new(ErrorCode::InvalidRequest, text).with_reason(format!("subject token: {why}"))
 }
