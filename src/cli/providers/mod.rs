@@ -164,21 +164,30 @@ mod tests {
         assert_eq!(
             names,
             [
+                "airtable",
+                "asana",
                 "atlassian",
                 "auth0",
+                "box",
+                "discord",
+                "dropbox",
                 "entra",
+                "figma",
                 "github",
                 "github-app",
                 "gitlab",
                 "google",
+                "hubspot",
                 "keycloak",
                 "linear",
                 "notion",
                 "oauth2",
                 "oidc",
                 "okta",
+                "salesforce",
                 "slack",
-                "zoom"
+                "zendesk",
+                "zoom",
             ]
         );
     }
@@ -224,7 +233,7 @@ mod tests {
         let command = Command::Show { preset: "octa".into(), issuer: "https://a.com".into(), name: None };
         let error = run(&Args { presets: None, command }, &mut Vec::new()).unwrap_err();
         let told = error.to_string();
-        assert!(told.starts_with("there is no preset octa; there is atlassian, auth0, entra, "), "{told}");
+        assert!(told.starts_with("there is no preset octa; there is airtable, asana, atlassian, "), "{told}");
     }
 
     #[test]
