@@ -11,7 +11,7 @@ use crate::{
     app::App,
     audit::Kind,
     authorize::{
-        code::{event, issue_code},
+        code::{Answered, event, issue_code},
         consent_page::{self, ask},
         opened::{Opened, decide, open, sufficient},
     },
@@ -20,11 +20,7 @@ use crate::{
         error::{ErrorCode, OAuthError},
         scope::{Scope, ScopeSet},
     },
-    store::{
-        consents::{self, Consent},
-        interactions,
-        sessions::SignedIn,
-    },
+    store::{consents::Consent, interactions, sessions::SignedIn},
     web::{
         error::PageError,
         page::see_other,
@@ -57,24 +53,17 @@ pub(super) async fn answer(
         let problem = "Tick at least one thing that the application may do, or choose not to allow it.";
         return ask(&app, &opened, &session, signed_in, &decision, Some(problem)).await;
     }
-    let before =
-        consents::find(&app.db, &signed_in.user_id, &opened.client.id, &opened.audience.purpose()).await?;
-    // What was asked now and left unticked is withdrawn; what was allowed before and not asked about stays, unless it
-    // was allowed to a client with other addresses or keys.
-    let kept = before
-        .filter(|consent| consent.document.as_ref() == opened.client.fingerprint())
-        .map(|consent| consent.scope.difference(&decision.granted))
-        .unwrap_or_default();
     let consent = Consent {
         user_id: signed_in.user_id.clone(),
         client_id: opened.client.id.clone(),
         purpose: opened.audience.purpose(),
-        scope: kept.union(&allowed),
+        scope: allowed.clone(),
         redirect_host: opened.interaction.request.reply.redirect_uri.host(),
         document: opened.client.fingerprint().cloned(),
         granted_at: app.clock.now(),
     };
-    issue_code(&app, &opened, &session, signed_in, allowed, Some(&consent), &origin).await
+    let answered = Answered { consent, asked: decision.granted };
+    issue_code(&app, &opened, &session, signed_in, allowed, Some(&answered), &origin).await
 }
 
 async fn deny(

@@ -19,6 +19,14 @@ use crate::{
     web::{error::PageError, page::see_other, request::Origin},
 };
 
+/// What a person answered.
+pub(super) struct Answered {
+    /// What she allowed.
+    pub(super) consent: Consent,
+    /// What she was asked for.
+    pub(super) asked: ScopeSet,
+}
+
 /// Answers the interaction with a code, in one transaction with the record and, unless an earlier one is remembered,
 /// the consent.
 pub(super) async fn issue_code(
@@ -27,7 +35,7 @@ pub(super) async fn issue_code(
     session: &BrowserSession,
     signed_in: &SignedIn,
     scope: ScopeSet,
-    consent: Option<&Consent>,
+    answered: Option<&Answered>,
     origin: &Origin,
 ) -> Result<Response, PageError> {
     let request = &opened.interaction.request;
@@ -35,7 +43,7 @@ pub(super) async fn issue_code(
     let code = AuthorizationCode::new(&app.entropy);
     let event = event(Kind::ConsentGranted, origin, opened, signed_in)
         .scope(&scope)
-        .reason(if consent.is_some() { "asked" } else { "remembered" });
+        .reason(if answered.is_some() { "asked" } else { "remembered" });
     let row = Code {
         hash: code.hash(),
         client_id: opened.client.id.clone(),
@@ -65,8 +73,8 @@ pub(super) async fn issue_code(
     if !interactions::answer(&mut tx, &opened.interaction.id, &session.browser_hash(), now).await? {
         return Err(PageError::stale_link());
     }
-    if let Some(consent) = consent {
-        consents::put(&mut tx, consent).await?;
+    if let Some(Answered { consent, asked }) = answered {
+        consents::answer(&mut tx, consent, (asked, opened.interaction.created_at)).await?;
     }
     codes::insert(&mut tx, &row).await?;
     app.record(&mut tx, &event).await?;

@@ -46,8 +46,44 @@ pub async fn find(
     .await)
 }
 
-/// Writes what was allowed; the latest word counts.
-pub async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
+/// Writes what a person answered who was asked for `asked` by a request of that time: `consent` is what she allowed of it.
+///
+/// What she was not asked about stays, and what she left unticked is withdrawn; but not what she has allowed since, in
+/// another tab, for this one knew nothing of it. Nothing stays of what was allowed to a client with other addresses or
+/// keys. Two answers wait for each other.
+pub async fn answer(
+    tx: &mut Tx,
+    consent: &Consent,
+    (asked, requested_at): (&ScopeSet, Timestamp),
+) -> Result<(), StoreError> {
+    let before = hold(tx, consent).await?;
+    let stays = if before.document != consent.document {
+        ScopeSet::default()
+    } else if before.granted_at > requested_at {
+        before.scope
+    } else {
+        before.scope.difference(asked)
+    };
+    put(tx, &Consent { scope: stays.union(&consent.scope), ..consent.clone() }).await
+}
+
+/// The consent in whose place this one is to be put, held until the transaction ends; an empty one where there is none.
+async fn hold(tx: &mut Tx, consent: &Consent) -> Result<Consent, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_as(
+            "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, granted_at)
+             VALUES ($1, $2, $3, '', '', 0)
+             ON CONFLICT (user_id, client_id, resource) DO UPDATE SET granted_at = consents.granted_at RETURNING *",
+        )
+        .bind(&consent.user_id)
+        .bind(&consent.client_id)
+        .bind(consent.purpose.to_string())
+        .fetch_one(executor)
+        .await
+    })
+}
+
+async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
     on!(tx, |executor| {
         sqlx::query(
         "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, document, granted_at)

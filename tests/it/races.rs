@@ -10,7 +10,10 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use crate::{
     authorization::futures_join,
     machine::{claims, present, sign, with_key},
-    support::{Browser, Client, On, Server, Tokens, client::post},
+    support::{
+        Browser, Client, On, Server, Tokens,
+        client::{account, post},
+    },
 };
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -30,7 +33,11 @@ fn proof(assertion: String) -> [(&'static str, String); 2] {
 
 /// Sends them while nobody can write to `table`, and lets them go once all have come so far.
 async fn at_once(server: &Server, table: &str, forms: &[Vec<(&str, String)>]) -> Vec<Tokens> {
-    let answers = futures_join(forms.iter().map(|form| post(server, form)));
+    held(server, (table, RACERS), futures_join(forms.iter().map(|form| post(server, form)))).await
+}
+
+/// Does this while nobody can write to the table, which is let go once so many wait for it.
+async fn held<T>(server: &Server, (table, racers): (&str, i64), answers: impl Future<Output = T>) -> T {
     if server.database.starts_with("sqlite") {
         let mut writer = SqliteConnection::connect(&server.database).await.unwrap();
         sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.unwrap();
@@ -47,7 +54,7 @@ async fn at_once(server: &Server, table: &str, forms: &[Vec<(&str, String)>]) ->
     sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
     let release = async {
         const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))";
-        while sqlx::query_scalar::<_, i64>(WAITING).bind(pid).fetch_one(&mut watch).await.unwrap() < RACERS {
+        while sqlx::query_scalar::<_, i64>(WAITING).bind(pid).fetch_one(&mut watch).await.unwrap() < racers {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
@@ -110,4 +117,58 @@ async fn who_loses_a_race_to_refresh_keeps_its_assertion_for_the_second_look(
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.refresh(), answers[0].refresh());
     }
+}
+
+/// Two tabs ask for a consent, and both are answered at the same moment: neither answer takes back what the other gave.
+#[rstest]
+#[case::for_different_things(["tickets:read", "tickets:write"], [None, None])]
+#[case::for_the_same_each_with_another_left_out(
+    ["tickets:read tickets:write"; 2], [Some("tickets:write"), Some("tickets:read")]
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_consents_that_are_answered_at_once_none_is_lost(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+    #[case] asked: [&str; 2],
+    #[case] unticked: [Option<&str>; 2],
+) {
+    let Some(server) = Server::start(on).await else { return };
+    let client = Client { redirect_uri: "https://desk.acme.example/callback".into(), ..Client::desk() };
+    let browser = Browser::new();
+    account(&server, &browser, "ada").await;
+    let tabs = asked.map(|scope| (client.clone().scope(scope), browser.copy()));
+    let mut forms = Vec::new();
+    for ((client, tab), left_out) in tabs.iter().zip(unticked) {
+        let form = client.begin(&server, tab, "ada").await.form("/interaction/").set("decision", "allow");
+        forms.push(match left_out {
+            Some(scope) => form.untick("scope", scope),
+            None => form,
+        });
+    }
+    server.later(Duration::from_secs(1));
+    let answers =
+        tabs.iter().zip(&forms).map(|((client, tab), form)| tab.submit_until(form, &client.redirect_uri));
+    let pages = held(&server, ("sessions", 2), futures_join(answers)).await;
+    for ((client, _), page) in tabs.iter().zip(&pages) {
+        let tokens = client.exchange(&server, &client.code(&server, page)).await;
+        let refreshed = client.refresh(&server, tokens.refresh()).await;
+        assert_eq!(refreshed.status, 200, "{}", refreshed.body);
+        assert_eq!(refreshed.body["scope"], tokens.body["scope"]);
+    }
+    let both = client.clone().scope("tickets:read tickets:write").begin(&server, &browser, "ada").await;
+    client.code(&server, &both);
+}
+
+/// Who answers later knew what was allowed before, and takes back what she leaves unticked.
+#[rstest]
+#[tokio::test]
+async fn what_is_unticked_later_is_withdrawn(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(server) = Server::start(on).await else { return };
+    let (client, browser) = (Client::desk().scope("tickets:read tickets:write"), Browser::new());
+    let tokens = client.obtain(&server, &browser, "ada").await;
+    server.later(Duration::from_secs(1));
+    let page = client.begin(&server, &browser, "ada").await;
+    let form = page.form("/interaction/").set("decision", "allow").untick("scope", "tickets:write");
+    browser.submit_until(&form, &client.redirect_uri).await;
+    let refreshed = client.refresh(&server, tokens.refresh()).await;
+    assert_eq!(refreshed.body["scope"], "tickets:read", "{}", refreshed.body);
 }
