@@ -1,9 +1,10 @@
 //! Why somebody may, or may not: an operator's question, answered with every rule that speaks to it, for and against.
 //!
 //! The rules are asked by the same code as at the endpoints, of the same facts; nothing is written, nobody outside is
-//! asked. A [`Case`] is the question, a [`Way`] one of the ways in which the client could come by a token, and what
+//! asked, but for the keys of an assertion that is at hand. A [`Case`] is the question, a [`Way`] one of the ways in which the client could come by a token, and what
 //! stands in each way is a list of [`Finding`]s in the order in which the endpoints ask.
 
+mod assertion;
 mod client;
 mod person;
 mod recorded;
@@ -12,6 +13,7 @@ mod ways;
 use serde::Serialize;
 
 pub use self::{
+    assertion::{NoAnswer, Pasted, of_assertion_at_hand},
     client::{Asker, Known},
     person::{Found, find},
     recorded::{Again, Refused, of_reference},
@@ -19,9 +21,14 @@ pub use self::{
 };
 use crate::{
     config::{places::Places, resource::Resource},
+    ids::{ClientId, ProviderId},
     oauth::scope::ScopeSet,
     policy,
-    store::identities::Account,
+    store::{
+        Db, StoreError,
+        identities::Account,
+        switched_off::{self, Switch},
+    },
 };
 
 /// The answer.
@@ -32,8 +39,9 @@ pub struct Explanation {
     pub user: Option<Person>,
     /// Who asks.
     pub client: Asker,
-    /// Where.
-    pub resource: Target,
+    /// Where; nowhere while it is not known where an assertion is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Target>,
     /// What; empty for what is given to whoever asks for nothing.
     pub scope: String,
     /// How it could be had.
@@ -101,7 +109,7 @@ pub struct Way {
 }
 
 /// What one rule said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// Whether it is met.
     pub admits: bool,
@@ -143,6 +151,35 @@ impl Way {
         let granted = if allowed { granted.to_string() } else { String::new() };
         Self { by, allowed, granted, findings }
     }
+}
+
+impl Way {
+    /// The same while something is switched off, which bars every way.
+    fn unless(mut self, off: &[Finding]) -> Self {
+        if !off.is_empty() {
+            self.findings.splice(0..0, off.iter().cloned());
+            (self.allowed, self.granted) = (false, String::new());
+        }
+        self
+    }
+}
+
+/// What an operator has switched off of these two. A switch speaks only while it is off.
+async fn switched_off(
+    db: &Db,
+    client: &ClientId,
+    provider: Option<&ProviderId>,
+) -> Result<Vec<Finding>, StoreError> {
+    let mut off = Vec::new();
+    if switched_off::is_off(db, Switch::Client(client)).await? {
+        off.push(Finding::of(format!("clients.{client}"), "not switched off", false));
+    }
+    if let Some(provider) = provider
+        && switched_off::is_off(db, Switch::Provider(provider)).await?
+    {
+        off.push(Finding::of(format!("providers.{provider}"), "not switched off", false));
+    }
+    Ok(off)
 }
 
 impl Finding {

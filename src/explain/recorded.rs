@@ -85,7 +85,7 @@ impl Refused {
             _ => return unknown("the record does not say by which grant"),
         };
         if by == By::Itself {
-            return Ok(Again::Today(Box::new(itself(config, &client, resource, &scope))));
+            return Ok(Again::Today(Box::new(itself((config, db), &client, resource, &scope).await?)));
         }
         let Some(account) = self.account(db).await? else {
             return unknown("nobody is known any more, or yet, whom it was about");

@@ -1,9 +1,14 @@
 //! The ways to a token, each with what stands in it.
 
-use super::{Asker, By, Explanation, Finding, Person, Way};
+use super::{Asker, By, Explanation, Finding, Person, Way, switched_off};
 use crate::{
     clock::Timestamp,
-    config::{Config, claims::ClaimPath, provider::Provider, resource::Resource},
+    config::{
+        Config,
+        claims::ClaimPath,
+        provider::{Provider, id_jag::IdJag},
+        resource::Resource,
+    },
     identity::{
         assertion::{Naming, of_assertion},
         authentication::Authentication,
@@ -44,13 +49,15 @@ impl Case<'_> {
     /// What comes of it by these ways; where there are none, by all.
     pub async fn explain(self, db: &Db, now: Timestamp, by: &[By]) -> Result<Explanation, StoreError> {
         let mut ways = Vec::new();
+        let off = switched_off(db, &self.client.id, Some(&self.account.identity.provider)).await?;
         for way in if by.is_empty() { &[By::Consent, By::Refresh, By::Assertion][..] } else { by } {
-            ways.push(match way {
+            let way = match way {
                 By::Consent => self.by_consent(),
                 By::Refresh => self.by_refresh(db, now).await?,
                 By::Assertion => self.by_assertion(),
                 By::Itself => continue,
-            });
+            };
+            ways.push(way.unless(&off));
         }
         Ok(Explanation {
             user: Some(Person::from(self.account)),
@@ -115,9 +122,7 @@ impl Case<'_> {
         let mut findings = self.gates(self.client.may_use(GrantType::JwtBearer, self.config), said.as_ref());
         let worth = self.provider.and_then(|provider| provider.id_jag.as_ref());
         if let Some((provider, id_jag)) = self.provider.zip(worth) {
-            let rule = format!("providers.{}.id_jag.public_clients", provider.id);
-            let may = id_jag.public_clients || !self.client.is_public();
-            findings.push(Finding::of(rule, "a client that proves who it is", may));
+            findings.push(proves_itself(provider, id_jag, self.client));
         }
         let assertion = Assertion { worth, claims: self.claims, scope: None };
         let trace = Question::of_assertion(&subject, assertion, self.asked(self.scope)).trace();
@@ -133,14 +138,7 @@ impl Case<'_> {
             Finding::of(format!("providers.{id}"), "configured", self.provider.is_some()),
             Finding::of("user", "not disabled", self.account.disabled_at.is_none()),
         ];
-        let rules = who.into_iter().flat_map(|who| entry::rules(who.provider).map(move |rule| (who, rule)));
-        findings.extend(rules.map(|(who, rule)| {
-            Finding::of(
-                format!("providers.{id}.{}", rule.path()),
-                rule.wants().join(", "),
-                rule.ask(who).is_ok(),
-            )
-        }));
+        findings.extend(who.into_iter().flat_map(admitted));
         findings
     }
 
@@ -149,22 +147,43 @@ impl Case<'_> {
     }
 }
 
+/// Whether she may come in: the entry rules of her provider.
+pub(super) fn admitted<'w>(who: &'w VerifiedIdentity<'_>) -> impl Iterator<Item = Finding> + 'w {
+    let id = &who.provider.id;
+    entry::rules(who.provider).map(move |rule| {
+        let path = format!("providers.{id}.{}", rule.path());
+        Finding::of(path, rule.wants().join(", "), rule.ask(who).is_ok())
+    })
+}
+
+/// Whether such a client may present assertions of the provider.
+pub(super) fn proves_itself(provider: &Provider, id_jag: &IdJag, client: &Asker) -> Finding {
+    let rule = format!("providers.{}.id_jag.public_clients", provider.id);
+    Finding::of(rule, "a client that proves who it is", id_jag.public_clients || !client.is_public())
+}
+
 /// What a client may have for itself.
-pub fn itself(config: &Config, client: &Asker, resource: &Resource, scope: &ScopeSet) -> Explanation {
+pub async fn itself(
+    (config, db): (&Config, &Db),
+    client: &Asker,
+    resource: &Resource,
+    scope: &ScopeSet,
+) -> Result<Explanation, StoreError> {
     let own = client.client.as_ref().map(|client| client.own_scopes.clone()).unwrap_or_default();
     let asked = Asked { client: &client.id, resource, scope };
     let trace = Question::of_client(&own, asked).trace();
     let mut findings = vec![client.may_use(GrantType::ClientCredentials, config)];
     findings.extend(trace.findings.into_iter().map(Finding::from));
-    let ways = vec![Way::new(By::Itself, findings, &trace.decision.granted)];
-    Explanation { ways, ..about(client, resource, scope) }
+    let off = switched_off(db, &client.id, None).await?;
+    let ways = vec![Way::new(By::Itself, findings, &trace.decision.granted).unless(&off)];
+    Ok(Explanation { ways, ..about(client, resource, scope) })
 }
 
 fn about(client: &Asker, resource: &Resource, scope: &ScopeSet) -> Explanation {
     Explanation {
         user: None,
         client: client.clone(),
-        resource: resource.into(),
+        resource: Some(resource.into()),
         scope: scope.to_string(),
         ways: Vec::new(),
     }

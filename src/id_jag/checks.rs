@@ -9,7 +9,7 @@ use crate::jose::{Thumbprint, Verified};
 const MAX_JTI_BYTES: usize = 256;
 
 /// Its identifier, in a form that can be kept.
-pub(super) fn jti(verified: &Verified) -> Result<String, Refusal> {
+pub fn jti(verified: &Verified) -> Result<String, Refusal> {
     let jti = verified.text("jti")?;
     if !(1..=MAX_JTI_BYTES).contains(&jti.len()) || jti.chars().any(char::is_control) {
         return Err(Refusal::Jti);
@@ -19,7 +19,7 @@ pub(super) fn jti(verified: &Verified) -> Result<String, Refusal> {
 
 /// Whether only the holder of a key may present it, whom `bound_to` then proved to be; what else restricts it is
 /// refused, since it is not understood.
-pub(super) fn restrictions(verified: &Verified, bound_to: Option<&Thumbprint>) -> Result<bool, Refusal> {
+pub fn restrictions(verified: &Verified, bound_to: Option<&Thumbprint>) -> Result<bool, Refusal> {
     // It narrows what is given in ways that we do not know (RFC 9396).
     if verified.claims().contains_key("authorization_details") {
         return Err(Refusal::AuthorizationDetails);

@@ -50,21 +50,28 @@ pub struct IdJag {
 /// Checks everything but whether it was presented before.
 pub fn check(verified: &Verified, expected: &Expected<'_>) -> Result<IdJag, Refusal> {
     let expires_at = lifetime(verified, expected)?;
-    // Our issuer and nobody else's, or it could be presented elsewhere too (ID-JAG §3.1).
-    if verified.audiences()?.as_slice() != [expected.ours.as_str()] {
-        return Err(Refusal::Audience);
-    }
-    if verified.text("client_id")? != expected.client.as_str() {
-        return Err(Refusal::Client);
-    }
+    audience(verified, expected)?;
+    presenter(verified, expected)?;
     let jti = checks::jti(verified)?;
     let bound = checks::restrictions(verified, expected.bound_to)?;
     let (resources, scope) = (resources(verified)?, scope(verified)?);
     Ok(IdJag { jti, expires_at, resources, scope, bound })
 }
 
+/// Our issuer and nobody else's, or it could be presented elsewhere too (ID-JAG §3.1).
+pub fn audience(verified: &Verified, expected: &Expected<'_>) -> Result<(), Refusal> {
+    let is_ours = verified.audiences()?.as_slice() == [expected.ours.as_str()];
+    is_ours.then_some(()).ok_or(Refusal::Audience)
+}
+
+/// The client that presents it, and no other.
+pub fn presenter(verified: &Verified, expected: &Expected<'_>) -> Result<(), Refusal> {
+    let is_meant = verified.text("client_id")? == expected.client.as_str();
+    is_meant.then_some(()).ok_or(Refusal::Client)
+}
+
 /// `exp`, `iat` and `nbf`; returns until when it would be accepted.
-fn lifetime(verified: &Verified, expected: &Expected<'_>) -> Result<Timestamp, Refusal> {
+pub fn lifetime(verified: &Verified, expected: &Expected<'_>) -> Result<Timestamp, Refusal> {
     let times = verified.check_times(expected.now, expected.leeway, None)?;
     let issued_at = times.issued_at.ok_or(VerifyError::Missing("iat"))?;
     if times.expires_at > issued_at.plus(expected.max_lifetime) {
@@ -74,7 +81,7 @@ fn lifetime(verified: &Verified, expected: &Expected<'_>) -> Result<Timestamp, R
 }
 
 /// `resource`: one text or a list. What is no URL of a server cannot be one of ours, and is passed over.
-fn resources(verified: &Verified) -> Result<Option<Vec<ResourceUri>>, Refusal> {
+pub fn resources(verified: &Verified) -> Result<Option<Vec<ResourceUri>>, Refusal> {
     let malformed = || Refusal::from(VerifyError::Malformed("resource"));
     let named = match verified.claims().get("resource") {
         None => return Ok(None),
@@ -89,7 +96,7 @@ fn resources(verified: &Verified) -> Result<Option<Vec<ResourceUri>>, Refusal> {
 
 /// `scope`. Scopes of OpenID Connect, which some agents ask for by habit, say nothing of a resource: a claim that holds
 /// no others is as good as none.
-fn scope(verified: &Verified) -> Result<Option<ScopeSet>, Refusal> {
+pub fn scope(verified: &Verified) -> Result<Option<ScopeSet>, Refusal> {
     if !verified.claims().contains_key("scope") {
         return Ok(None);
     }

@@ -2,16 +2,23 @@
 
 use crate::{
     app::App,
+    clock::{Clock, Timestamp},
     config::{
         Config,
         provider::{
             IdTokenAlg, Provider, TrustedIssuer, Workload,
-            id_jag::{IdJag, IdJagIssuer},
+            id_jag::{IdJag, IdJagIssuer, Replay},
         },
     },
+    federation::Federation,
     id_jag::Refusal,
+    ids::ClientId,
     jose::{Unverified, Verified},
-    store::switched_off::{self, Switch},
+    net::Upstream,
+    store::{
+        replays::{OneTime, OneTimeKind},
+        switched_off::{self, Switch},
+    },
 };
 
 /// An issuer, and the rules of the provider that speaks for it.
@@ -41,6 +48,25 @@ impl<'c> Trusted<'c, IdJagRules<'c>> {
                 })
             })
         })
+    }
+
+    /// What makes one of its assertions count once, until then; again for the same client where the operator allows it,
+    /// if nobody else can pass for that client.
+    pub fn once(
+        &self,
+        (client, is_public): (&ClientId, bool),
+        (jti, expires_at): (String, Timestamp),
+        bound: bool,
+    ) -> OneTime {
+        let is_surely_the_same = !is_public || bound;
+        let may_come_again = self.rules.0.replay == Replay::SameClient && is_surely_the_same;
+        OneTime {
+            kind: OneTimeKind::IdJag,
+            issuer: self.name().to_owned(),
+            jti,
+            expires_at,
+            holder: may_come_again.then(|| client.clone()),
+        }
     }
 }
 
@@ -72,7 +98,7 @@ impl<'c, R: Copy> Trusted<'c, R> {
         let issuer = assertion.issuer();
         let named = issuer.and_then(|issuer| these.clone().find(|trusted| trusted.name() == issuer));
         let tried = named.or_else(|| these.next()).ok_or(Refusal::Issuer)?;
-        let outcome = tried.verify(app, assertion).await;
+        let outcome = tried.verify((&app.federation, &app.upstream, &app.clock), assertion).await;
         let trusted = named.ok_or(Refusal::Issuer)?;
         let verified = outcome?;
         let provider = &trusted.provider.id;
@@ -82,11 +108,16 @@ impl<'c, R: Copy> Trusted<'c, R> {
         Ok((trusted, verified))
     }
 
-    async fn verify(&self, app: &App, assertion: Unverified<'_>) -> Result<Verified, Refusal> {
+    /// Proves an assertion of this issuer by its keys.
+    pub async fn verify(
+        &self,
+        (federation, upstream, clock): (&Federation, &Upstream, &Clock),
+        assertion: Unverified<'_>,
+    ) -> Result<Verified, Refusal> {
         if !self.algorithms.iter().any(|accepted| accepted.algorithm() == assertion.algorithm()) {
             return Err(Refusal::Algorithm);
         }
-        let keys = app.federation.keys_of((self.provider, self.issuer), &app.upstream, &app.clock).await;
+        let keys = federation.keys_of((self.provider, self.issuer), upstream, clock).await;
         let keys = keys.map_err(|error| Refusal::Unreachable { issuer: self.name().to_owned(), error })?;
         Ok(keys.verify(assertion).await?)
     }

@@ -8,7 +8,7 @@
 //! What is wrong is a [`Refusal`], whose exact reason goes to the record and the log. The wire has one text for each
 //! code, so that nobody learns by trying which issuers are trusted, or how far an assertion of his got.
 
-mod checks;
+pub mod checks;
 pub mod claims;
 pub mod issuer;
 pub mod presented;

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::{IdJag, Refusal};
+use super::Refusal;
 use crate::{
     authorize::request::resource_scopes,
     config::resource::Resource,
@@ -13,15 +13,13 @@ use crate::{
 /// The resource (RFC 8707 §2.2): the one that the request names among those of the assertion, or the only one of ours
 /// that the assertion names, or the default. A token is for one, so several of which none is chosen are refused.
 pub fn resource<'c>(
-    assertion: &IdJag,
+    claimed: Option<&[ResourceUri]>,
     params: &Params,
     default: Option<&ResourceId>,
     ours: &'c IndexMap<ResourceId, Resource>,
 ) -> Result<&'c Resource, Refusal> {
-    let claimed: Option<Vec<&Resource>> = assertion
-        .resources
-        .as_ref()
-        .map(|named| ours.values().filter(|resource| named.contains(&resource.uri)).collect());
+    let claimed: Option<Vec<&Resource>> =
+        claimed.map(|named| ours.values().filter(|resource| named.contains(&resource.uri)).collect());
     if claimed.as_ref().is_some_and(Vec::is_empty) {
         return Err(Refusal::ResourceClaim);
     }
@@ -43,11 +41,11 @@ pub fn resource<'c>(
     }
 }
 
-/// The scopes that the request asks for; empty where it asks for none. An assertion all of whose scopes are unknown at
+/// The scopes that the request asks for, of an assertion that gives these; empty where it asks for none. An assertion all of whose scopes are unknown at
 /// the resource was made for something else (Enterprise-Managed Authorization §7.6.2).
-pub fn scope(assertion: &IdJag, params: &Params, resource: &Resource) -> Result<ScopeSet, Refusal> {
+pub fn scope(given: Option<&ScopeSet>, params: &Params, resource: &Resource) -> Result<ScopeSet, Refusal> {
     let known = |scope: &ScopeSet| scope.iter().any(|scope| resource.scopes.contains_key(scope));
-    if assertion.scope.as_ref().is_some_and(|scope| !scope.is_empty() && !known(scope)) {
+    if given.is_some_and(|scope| !scope.is_empty() && !known(scope)) {
         return Err(Refusal::ScopeClaim);
     }
     let asked = ScopeSet::parse(params.get("scope").unwrap_or_default()).map_err(Refusal::ScopeParameter)?;

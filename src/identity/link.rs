@@ -41,7 +41,7 @@ impl Link {
 }
 
 /// The user of ours whom an assertion names, where the provider may do so.
-pub(super) fn named<'a>(who: &'a VerifiedIdentity<'_>) -> Option<&'a str> {
+pub fn named<'a>(who: &'a VerifiedIdentity<'_>) -> Option<&'a str> {
     match &who.voucher {
         Voucher::Assertion { aud_sub } if who.provider.id_jag.as_ref()?.aud_sub => aud_sub.as_deref(),
         _ => None,

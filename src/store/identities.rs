@@ -227,6 +227,12 @@ pub async fn find_enabled_for(
     on!(db, |executor| sqlx::query_as(SELECT).bind(id).bind(client).fetch_optional(executor).await)
 }
 
+/// The account of this key.
+pub async fn of_key(db: &Db, issuer: &str, subject: &str) -> Result<Option<Account>, StoreError> {
+    const SELECT: &str = accounts!("i.issuer = $1 AND i.subject = $2");
+    on!(db, |executor| sqlx::query_as(SELECT).bind(issuer).bind(subject).fetch_optional(executor).await)
+}
+
 /// All accounts of a person, the oldest first.
 pub async fn of_user(db: &Db, user: &UserId) -> Result<Vec<Account>, StoreError> {
     const SELECT: &str = accounts!("i.user_id = $1 ORDER BY i.created_at, i.id");

@@ -1,6 +1,6 @@
 //! Table `replays`: signed statements that count once (RFC 7519 §4.1.7), told apart by kind, issuer and `jti`.
 
-use super::{StoreError, Tx, on};
+use super::{Db, StoreError, Tx, on};
 use crate::{clock::Timestamp, ids::ClientId};
 
 /// What sort of statement it is: the same issuer may make several, each with identifiers of its own.
@@ -66,6 +66,24 @@ pub async fn spend(tx: &mut Tx, once: &OneTime, now: Timestamp) -> Result<bool, 
     Ok(spent.is_some())
 }
 
+/// Whether [`spend`] would refuse it now.
+pub async fn is_spent(db: &Db, once: &OneTime, now: Timestamp) -> Result<bool, StoreError> {
+    let spent: Option<(String,)> = on!(db, |executor| {
+        sqlx::query_as(
+            "SELECT jti FROM replays WHERE kind = $1 AND issuer = $2 AND jti = $3 AND expires_at > $4
+             AND NOT COALESCE(holder = $5, FALSE)",
+        )
+        .bind(once.kind.as_str())
+        .bind(&once.issuer)
+        .bind(&once.jti)
+        .bind(now)
+        .bind(&once.holder)
+        .fetch_optional(executor)
+        .await
+    })?;
+    Ok(spent.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -73,7 +91,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::store::{Db, fixture::On, sweep};
+    use crate::store::{fixture::On, sweep};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_219_200);
     const MINUTE: Duration = Duration::from_secs(60);
@@ -119,6 +137,12 @@ mod tests {
         };
         assert!(spent(&fresh.db, &of("agent"), NOW).await);
         assert!(spent(&fresh.db, &of("agent"), NOW).await);
+        for (once, refused) in
+            [(of("agent"), false), (of("other"), true), (once("a", "1"), true), (once("a", "3"), false)]
+        {
+            assert_eq!(is_spent(&fresh.db, &once, NOW).await.unwrap(), refused, "{once:?}");
+            assert!(!is_spent(&fresh.db, &once, NOW.plus(MINUTE)).await.unwrap(), "expired: {once:?}");
+        }
         assert!(!spent(&fresh.db, &of("other"), NOW).await);
         assert!(!spent(&fresh.db, &once("a", "1"), NOW).await);
         assert!(spent(&fresh.db, &once("a", "2"), NOW).await);

@@ -18,10 +18,10 @@ use crate::support::{
 };
 
 /// What a command said.
-struct Told {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Told {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Rules of every kind that a sign-in can meet, and what assertions give.
@@ -62,7 +62,7 @@ fn explain_by(server: &Server, change: impl FnOnce(String) -> String, arguments:
     Told { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn explain(server: &Server, arguments: &[&str]) -> Told {
+pub(crate) fn explain(server: &Server, arguments: &[&str]) -> Told {
     explain_by(server, |text| text, arguments)
 }
 
@@ -82,7 +82,7 @@ fn way(server: &Server, by: &str, further: &[&str]) -> (i32, Value) {
 }
 
 /// The rules that were against it.
-fn against(way: &Value) -> Vec<&str> {
+pub(crate) fn against(way: &Value) -> Vec<&str> {
     let findings = way["findings"].as_array().unwrap().iter();
     findings
         .filter(|finding| finding["admits"] == false)
@@ -192,6 +192,22 @@ async fn without_a_database_there_is_no_answer_and_no_database_is_made() {
     let told = explain(&server, &["--refusal", "AAAA-AAAA"]);
     assert_eq!((told.code, told.out.as_str()), (2, ""), "{}", told.err);
     assert!(told.err.contains("no refusal with the number AAAA-AAAA is in the record"), "{}", told.err);
+}
+
+/// A switch speaks while it is off, and bars every way.
+#[rstest]
+#[case("('client', 'desk', 1)", "clients.desk")]
+#[case("('provider', 'test', 1)", "providers.test")]
+#[tokio::test]
+async fn what_is_switched_off_is_told(#[case] off: &'static str, #[case] why: &str) {
+    let server = start(On::Sqlite).await.unwrap();
+    let (client, tokens) = obtain(&server, "tickets:read").await;
+    server.execute(format!("INSERT INTO switched_off (kind, name, at) VALUES {off}")).await;
+    for by in ["consent", "refresh"] {
+        let (code, told) = way(&server, by, &[]);
+        assert_eq!((code, against(&told), &told["granted"]), (1, vec![why], &json!("")), "{told}");
+    }
+    assert_eq!(client.refresh(&server, tokens.refresh()).await.status, 400);
 }
 
 /// What the command says of a refresh is what a refresh gets.

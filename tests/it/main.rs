@@ -26,6 +26,7 @@ mod dpop_binding;
 mod ending;
 mod exchange;
 mod explain;
+mod explain_assertion;
 mod id_jag;
 mod identity;
 mod idp;

@@ -2,18 +2,24 @@
 
 mod text;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
+use url::form_urlencoded;
 
 use crate::{
     clock::Clock,
     config::{Config, environment::Environment, places::Places, provider::Provider, resource::Resource},
-    explain::{self, Again, Asker, By, Case, Explanation, Found, Refused},
+    explain::{self, Again, Asker, By, Case, Explanation, Found, Pasted, Refused},
     ids::ClientId,
     jose::json::Object,
-    oauth::scope::ScopeSet,
+    net::Upstream,
+    oauth::{params::Params, scope::ScopeSet},
     store::Db,
 };
 
@@ -34,13 +40,13 @@ pub(super) struct Args {
     #[arg(long, requires = "provider")]
     user: Option<String>,
     /// The client that asks: its `client_id`
-    #[arg(long, value_name = "ID", requires = "resource", required_unless_present = "refusal")]
+    #[arg(long, value_name = "ID", required_unless_present_any = ["refusal", "assertion"])]
     client: Option<String>,
     /// The resource, by its name or its URI
-    #[arg(long, value_name = "NAME", requires = "client")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["refusal", "assertion"])]
     resource: Option<String>,
     /// The scopes asked for, separated by spaces or each by an option of its own. Default: none, so the resource's defaults
-    #[arg(long = "scope", value_name = "SCOPE", requires = "client")]
+    #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// A claim that an assertion of the provider would have; JSON, or else text. May be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE", requires = "user")]
@@ -49,12 +55,20 @@ pub(super) struct Args {
     #[arg(long, value_enum, requires = "user")]
     by: Vec<By>,
     /// A refusal by its reference number, as the log, the record and error pages have it
-    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["client", "user"])]
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["client", "user", "resource", "scopes"])]
     refusal: Option<String>,
+    /// An identity assertion (ID-JAG) in a file, or - for the standard input: what would become of it if the client, or
+    /// else the one that it names, presented it with the resource and the scopes that are named here. Its issuer is asked
+    /// for its keys; it is not used up
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["refusal", "user", "claims", "by"])]
+    assertion: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
+
+/// More than any assertion that is accepted, with room for the line breaks of whoever pasted it.
+const LONGEST_FILE: u64 = 32 * 1024;
 
 /// No answer could be given; neither yes nor no.
 const NO_ANSWER: u8 = 2;
@@ -93,7 +107,10 @@ async fn answer(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
     let allowed = if let Some(reference) = &args.refusal {
         recall(args, (&config, &places, &db), reference, out).await?
     } else {
-        let mut explanation = decide(args, &config, &db).await?;
+        let mut explanation = match &args.assertion {
+            Some(file) => judge(args, &config, &db, file).await?,
+            None => decide(args, &config, &db).await?,
+        };
         explanation.locate(&places);
         if args.json {
             json(&explanation, out)?;
@@ -106,14 +123,43 @@ async fn answer(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
     Ok(allowed)
 }
 
+/// What would become of an assertion that is at hand.
+async fn judge(args: &Args, config: &Config, db: &Db, file: &Path) -> anyhow::Result<Explanation> {
+    let mut read = String::new();
+    let source: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(file).with_context(|| file.display().to_string())?)
+    };
+    source.take(LONGEST_FILE).read_to_string(&mut read).context("the assertion cannot be read")?;
+    let mut request = form_urlencoded::Serializer::new(String::new());
+    if let Some(name) = &args.resource {
+        request.append_pair("resource", resource(config, name)?.uri.as_str());
+    }
+    if !args.scopes.is_empty() {
+        request.append_pair("scope", &args.scopes.join(" "));
+    }
+    let params = Params::parse(request.finish().as_bytes());
+    let pasted = Pasted {
+        assertion: read.trim(),
+        client: args.client.clone().map(client_of).transpose()?,
+        params: params.map_err(|error| anyhow::anyhow!("--scope: {}", error.description))?,
+    };
+    let upstream = Upstream::new(&config.server.issuer)?;
+    Ok(explain::of_assertion_at_hand((config, db), pasted, &upstream, &Clock::System).await?)
+}
+
+fn client_of(id: String) -> anyhow::Result<ClientId> {
+    ClientId::try_from(id).map_err(|text| anyhow::anyhow!("--client: {text}"))
+}
+
 async fn decide(args: &Args, config: &Config, db: &Db) -> anyhow::Result<Explanation> {
     let client = args.client.clone().context("--client is missing")?;
-    let client = ClientId::try_from(client).map_err(|text| anyhow::anyhow!("--client: {text}"))?;
-    let client = Asker::find(config, db, &client).await?;
+    let client = Asker::find(config, db, &client_of(client)?).await?;
     let resource = resource(config, args.resource.as_deref().unwrap_or_default())?;
     let scope = ScopeSet::parse(&args.scopes.join(" ")).map_err(|text| anyhow::anyhow!("--scope: {text}"))?;
     let (Some(provider), Some(user)) = (&args.provider, &args.user) else {
-        return Ok(explain::itself(config, &client, resource, &scope));
+        return Ok(explain::itself((config, db), &client, resource, &scope).await?);
     };
     let provider = provider_named(config, provider)?;
     let account = match explain::find(db, &provider.id, user).await? {

@@ -11,7 +11,10 @@ pub(super) fn explanation(explanation: &Explanation, out: &mut impl Write) -> io
         person(user, out)?;
     }
     writeln!(out, "client    {}", asker(client))?;
-    writeln!(out, "resource  {} ({})", resource.id, resource.uri)?;
+    match resource {
+        Some(resource) => writeln!(out, "resource  {} ({})", resource.id, resource.uri)?,
+        None => writeln!(out, "resource  not known")?,
+    }
     writeln!(out, "scope     {}", if scope.is_empty() { "none named" } else { scope })?;
     ways.iter().try_for_each(|one| way(one, out))
 }

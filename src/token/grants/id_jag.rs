@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use crate::{
     app::{App, Audience},
     audit::{About, Kind},
-    config::{provider::id_jag::Replay, resource::Resource},
+    config::resource::Resource,
     id_jag::{
         IdJag, Refusal,
         claims::{self, Expected},
@@ -28,7 +28,7 @@ use crate::{
     policy::{Asked, Assertion, Question, Subject},
     store::{
         grants::{self, Grant, GrantOrigin},
-        replays::{self, OneTime, OneTimeKind},
+        replays,
     },
     token::{
         TokenRequest,
@@ -95,8 +95,9 @@ fn check<'a>(
         return Err(Refusal::PublicClient);
     }
     let default = rules.default_resource.as_ref();
-    let resource = target::resource(&assertion, &request.params, default, &app.config.resources)?;
-    let asked = target::scope(&assertion, &request.params, resource)?;
+    let resource =
+        target::resource(assertion.resources.as_deref(), &request.params, default, &app.config.resources)?;
+    let asked = target::scope(assertion.scope.as_ref(), &request.params, resource)?;
     let authentication = Authentication::told_by(&verified, now, provider.leeway)?;
     let naming =
         Naming { issuer: &issuer.known_as, subject: &issuer.subject, tenants: issuer.tenants.as_ref() };
@@ -115,7 +116,10 @@ async fn issue<'a>(
     let now = app.clock.now();
     let audience = Audience::Resource(resource);
     let mut tx = request.begin(app, audience).await?;
-    if !replays::spend(&mut tx, &once(request, &trusted, &assertion), now).await? {
+    let presenter = request.client.client();
+    let presenter = (&presenter.id, presenter.is_public());
+    let once = trusted.once(presenter, (assertion.jti.clone(), assertion.expires_at), assertion.bound);
+    if !replays::spend(&mut tx, &once, now).await? {
         return Err(Refusal::Replayed);
     }
     let origin = &request.origin.recorded;
@@ -189,19 +193,4 @@ async fn issue<'a>(
         token_id,
         now,
     })
-}
-
-/// What makes the assertion count once; again for the same client where the operator allows it, if nobody else can
-/// pass for that client.
-fn once(request: &TokenRequest, trusted: &Trusted<'_, IdJagRules<'_>>, assertion: &IdJag) -> OneTime {
-    let client = request.client.client();
-    let is_surely_the_same = !client.is_public() || assertion.bound;
-    let may_come_again = trusted.rules.0.replay == Replay::SameClient && is_surely_the_same;
-    OneTime {
-        kind: OneTimeKind::IdJag,
-        issuer: trusted.name().to_owned(),
-        jti: assertion.jti.clone(),
-        expires_at: assertion.expires_at,
-        holder: may_come_again.then(|| client.id.clone()),
-    }
 }
