@@ -15,7 +15,7 @@ use crate::{
     entropy::Entropy,
     identity::removed,
     store::sweep,
-    vault::revoke,
+    vault::{refresh::upkeep, revoke},
     web,
 };
 
@@ -84,6 +84,7 @@ pub(super) async fn run_until_stopped(
         app.entropy.clone(),
     ));
     let revoking = tokio::spawn(revoke::run(Arc::clone(&app)));
+    let keeping_up = tokio::spawn(upkeep::run(Arc::clone(&app)));
     let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
     let health = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -100,6 +101,7 @@ pub(super) async fn run_until_stopped(
     stop.cancel();
     reloading.abort();
     revoking.abort();
+    keeping_up.abort();
     looking_after.abort();
     sweeping.abort();
     sealing.abort();

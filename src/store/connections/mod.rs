@@ -82,6 +82,13 @@ impl Connection {
     pub fn is_leased(&self, now: Timestamp) -> bool {
         self.leased_until.is_some_and(|until| until > now)
     }
+
+    /// Whether it is among the [`unattended`].
+    pub fn wants_attention(&self, now: Timestamp) -> bool {
+        let usable = matches!(self.state, State::Active | State::Degraded(_));
+        let due = self.redeeming_since.is_some() || self.refresh_due_at.is_some_and(|due| due <= now);
+        usable && due && !self.is_leased(now) && self.next_attempt_at.is_none_or(|at| at <= now)
+    }
 }
 
 /// Writes a new connection. One of the same account must not be there.

@@ -119,8 +119,12 @@ pub async fn fail(
 }
 
 /// Connections that want looking after though nobody asks for their tokens: a refresh was left in its midst, or the vendor
-/// forgets a token that nobody uses. The oldest first.
-pub async fn unattended(db: &Db, now: Timestamp, most: u32) -> Result<Vec<Connection>, StoreError> {
+/// forgets a token that nobody uses. At most `most` of them that come `after` that id, in the order of ids.
+pub async fn unattended(
+    db: &Db,
+    now: Timestamp,
+    (after, most): (Option<&ConnectionId>, u32),
+) -> Result<Vec<Connection>, StoreError> {
     on!(db, |executor| {
         sqlx::query_as(
             "SELECT * FROM connections
@@ -128,9 +132,11 @@ pub async fn unattended(db: &Db, now: Timestamp, most: u32) -> Result<Vec<Connec
                  AND (state = 'active' OR state LIKE 'degraded:%')
                  AND (leased_until IS NULL OR leased_until <= $1)
                  AND (next_attempt_at IS NULL OR next_attempt_at <= $1)
-             ORDER BY COALESCE(redeeming_since, refresh_due_at) LIMIT $2",
+                 AND id > $2
+             ORDER BY id LIMIT $3",
         )
         .bind(now)
+        .bind(after.map_or("", ConnectionId::as_str))
         .bind(i64::from(most))
         .fetch_all(executor)
         .await

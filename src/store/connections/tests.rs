@@ -142,7 +142,13 @@ async fn a_doubt_stays(#[values(On::Sqlite, On::Postgres)] engine: On) {
 async fn what_nobody_attends_to_is_found(#[values(On::Sqlite, On::Postgres)] engine: On) {
     let Some(fresh) = engine.fresh().await else { return };
     let found = async |now| {
-        let found = unattended(&fresh.db, now, 9).await.unwrap();
+        let found = unattended(&fresh.db, now, (None, 9)).await.unwrap();
+        assert!(found.iter().all(|row| row.wants_attention(now)));
+        let mut pages = unattended(&fresh.db, now, (None, 1)).await.unwrap();
+        if let Some(first) = pages.first().map(|first| first.id.clone()) {
+            pages.extend(unattended(&fresh.db, now, (Some(&first), 9)).await.unwrap());
+        }
+        assert_eq!(format!("{pages:?}"), format!("{found:?}"));
         found.into_iter().map(|connection| connection.id).collect::<Vec<_>>()
     };
     let left = kept(&fresh).await;
@@ -151,9 +157,12 @@ async fn what_nobody_attends_to_is_found(#[values(On::Sqlite, On::Postgres)] eng
     insert(&mut tx, &due).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(found(at(4)).await, []);
+    assert!(!left.wants_attention(at(4)) && !due.wants_attention(at(4)) && due.wants_attention(at(5)));
     take(&fresh, &left, "a", NOW).await;
     assert_eq!(found(at(9)).await, std::slice::from_ref(&due.id), "the other has a holder");
-    assert_eq!(found(at(10)).await, [left.id.clone(), due.id.clone()]);
+    let mut both = [left.id.clone(), due.id.clone()];
+    both.sort_unstable();
+    assert_eq!(found(at(10)).await, both);
 
     let mut tx = fresh.db.begin().await.unwrap();
     set_state(&mut tx, &left.id, State::NeedsReconnect(Loss::Interrupted)).await.unwrap();

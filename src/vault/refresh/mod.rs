@@ -3,13 +3,14 @@
 //!
 //! [`plan`] says what is to be done. [`flights`] lets one task in this instance do it, and the lease on the row one
 //! instance of all. [`redeem`] does it, and [`settle`] writes what came of it. [`times`] says when the vendor is asked
-//! again.
+//! again, and [`upkeep`] looks after connections for which nobody asks.
 
 mod flights;
 mod plan;
 mod redeem;
 mod settle;
 mod times;
+pub mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 

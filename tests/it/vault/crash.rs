@@ -16,10 +16,10 @@ use super::refresh::{access, start_with};
 use crate::support::{On, Server};
 
 /// How long a lease is.
-const LEASE: Duration = Duration::from_secs(20);
+pub(crate) const LEASE: Duration = Duration::from_secs(20);
 
 /// Another instance takes the lease, writes that it is about to send the token, and is gone.
-async fn crash(server: &Server, id: &ConnectionId) {
+pub(crate) async fn crash(server: &Server, id: &ConnectionId) {
     let row = server.connection(id).await;
     let now = server.clock.now();
     let mut tx = server.app.db.begin().await.unwrap();

@@ -4,3 +4,4 @@ mod crash;
 mod disconnect;
 mod refresh;
 mod trouble;
+mod upkeep;
