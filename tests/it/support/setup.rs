@@ -3,7 +3,10 @@
 #[path = "../../house/schema.rs"]
 mod schema;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery::{
@@ -71,6 +74,14 @@ clients:
 registration: { dynamic: known_clients, documents: { allow_hosts: ["*"] } }
 "#;
 
+/// The URL of a database of a story's own. `None` where the engine is left out on purpose.
+pub(crate) async fn empty_database(on: On, folder: &Path) -> Option<String> {
+    match on {
+        On::Sqlite => Some(format!("sqlite://{}", folder.join("chancery.db").display())),
+        On::Postgres => fresh_schema().await,
+    }
+}
+
 /// A server to be started.
 pub(crate) struct Setup {
     on: On,
@@ -121,10 +132,7 @@ impl Setup {
     /// Starts it. `None` where the engine is left out on purpose.
     pub(crate) async fn start(self) -> Option<Server> {
         let folder = tempfile::tempdir().unwrap();
-        let database = match self.on {
-            On::Sqlite => format!("sqlite://{}", folder.path().join("chancery.db").display()),
-            On::Postgres => fresh_schema().await?,
-        };
+        let database = empty_database(self.on, folder.path()).await?;
         let listener = match self.listener {
             Some(listener) => listener,
             None => TcpListener::bind("127.0.0.1:0").await.unwrap(),

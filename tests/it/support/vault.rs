@@ -1,5 +1,8 @@
 //! A vendor of accounts whose refresh tokens are good once, and connections to it.
 
+#[path = "../../house/kept.rs"]
+pub(crate) mod kept;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard},
@@ -7,25 +10,18 @@ use std::{
 };
 
 use chancery::{
-    ids::{ConnectionId, ConnectionName, UserId},
-    oauth::scope::ScopeSet,
-    secret::Secret,
+    ids::ConnectionId,
     store::connections::{self, Connection},
-    vault::{
-        refresh::{self, Fresh, NotFresh},
-        safe::{Kept, Place},
-        state::State,
-    },
+    vault::refresh::{self, Fresh, NotFresh},
 };
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
+use self::kept::keep;
 use super::{PLAIN, Server, upstream::json_of};
 
 /// The name of the connection under `connections:`.
 pub(crate) const CODE: &str = "code";
-/// The pinned identity of the account that [`Vendor`] knows.
-pub(crate) const ACCOUNT: &str = "583231";
 /// How long its access tokens live.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -166,49 +162,12 @@ impl Server {
 
     /// The same with another refresh token, or none.
     pub(crate) async fn connected_with(&self, left: Duration, refresh: Option<&str>) -> ConnectionId {
-        let app = &self.app;
-        let user = UserId::new(&app.clock, &app.entropy);
-        self.execute(format!("INSERT INTO users (id, created_at) VALUES ('{user}', 0)")).await;
-        let id = ConnectionId::new(&app.clock, &app.entropy);
-        let name = ConnectionName::try_from(CODE.to_owned()).unwrap();
-        let kept = Kept {
-            access: Secret::new("at-0".to_owned()),
-            refresh: refresh.map(|token| Secret::new(token.to_owned())),
-        };
-        let place = Place { id: &id, user: &user, name: &name, generation: 1 };
-        let tokens = kept.seal(app.vault.safe.prepare(&app.entropy, place).await.unwrap());
-        let now = app.clock.now();
-        let expires_at = now.plus(left);
-        let connection = Connection {
-            id: id.clone(),
-            user_id: user,
-            name,
-            label: None,
-            is_default: true,
-            account: ACCOUNT.to_owned(),
-            account_name: Some("octocat".to_owned()),
-            tenant: None,
-            scope: ScopeSet::parse("repo").unwrap(),
-            details: sqlx::types::Json([("api".to_owned(), "https://api.code.example".to_owned())].into()),
-            state: State::Active,
-            tokens,
-            generation: 1,
-            expires_at: Some(expires_at),
-            refresh_expires_at: None,
-            refreshed_at: expires_at.minus(LIFETIME),
-            refresh_due_at: None,
-            redeeming_since: None,
-            lease: 0,
-            lease_owner: None,
-            leased_until: None,
-            failures: 0,
-            next_attempt_at: None,
-            created_at: now,
-        };
-        let mut tx = app.db.begin().await.unwrap();
-        connections::insert(&mut tx, &connection).await.unwrap();
-        tx.commit().await.unwrap();
-        id
+        let expires_at = self.clock.now().plus(left);
+        keep(&self.app, CODE, ("at-0", refresh), |row| {
+            row.expires_at = Some(expires_at);
+            row.refreshed_at = expires_at.minus(LIFETIME);
+        })
+        .await
     }
 
     /// A connection as it is stored.

@@ -2,6 +2,7 @@
 
 mod crash;
 mod disconnect;
+mod kill;
 mod refresh;
 mod trouble;
 mod upkeep;
