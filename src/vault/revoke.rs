@@ -180,7 +180,7 @@ mod tests {
 
     fn unavailable(retry_after: Option<u64>) -> NotRevoked {
         let retry_after = retry_after.map(Duration::from_secs);
-        NotRevoked::Vendor(VendorError::Unavailable { retry_after, reason: String::new() })
+        NotRevoked::Vendor(VendorError::Unavailable { retry_after, in_doubt: false, reason: String::new() })
     }
 
     #[test]
