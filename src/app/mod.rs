@@ -3,6 +3,7 @@
 mod audience;
 mod metadata;
 pub mod router;
+mod unopened;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 pub use self::{
     audience::{Audience, Idp},
     metadata::cached,
+    unopened::Unopened,
 };
 
 use crate::{
@@ -101,11 +103,10 @@ impl App {
         db.migrate().await?;
         let sealer = Sealer::new(&config.encryption.keys, &clock)?;
         let roots = seal::prove_keys(&db, &sealer, &clock, &entropy).await?;
-        let keys = KeyRing::load_or_create(Role::AuthorizationServer, &db, &sealer, &clock, &entropy).await?;
+        let keys = ring(Role::AuthorizationServer, (&db, &sealer), (&clock, &entropy)).await?;
         let mut idp_keys = None;
         if config.idp.is_some() {
-            let role = Role::IdentityProvider;
-            idp_keys = Some(KeyRing::load_or_create(role, &db, &sealer, &clock, &entropy).await?);
+            idp_keys = Some(ring(Role::IdentityProvider, (&db, &sealer), (&clock, &entropy)).await?);
         }
         let configured: Vec<_> = config.providers.keys().cloned().collect();
         removed::begin(&db, &configured, (&clock, &entropy)).await?;
@@ -144,7 +145,11 @@ impl App {
     /// Keeps up with the signing keys that another instance, or `chancery keys rotate`, has made.
     pub async fn reload_keys(&self) -> Result<(), KeyRingError> {
         for keys in [&self.keys].into_iter().chain(&self.idp_keys) {
-            keys.reload(&self.db, &self.sealer).await?;
+            let reloaded = keys.reload(&self.db, &self.sealer).await;
+            if let Some(value) = reloaded.as_ref().err().and_then(unopened) {
+                self.unopened(value).await?;
+            }
+            reloaded?;
         }
         Ok(())
     }
@@ -190,5 +195,27 @@ impl App {
     /// What frames every page.
     pub fn chrome(&self) -> Chrome {
         Chrome::new(self.config.server.name.as_str(), self.config.server.issuer.path(), self.dev)
+    }
+}
+
+/// The keys of a role. That they do not open is recorded, though nothing starts.
+async fn ring(
+    role: Role,
+    (db, sealer): (&Db, &Sealer),
+    (clock, entropy): (&Clock, &Entropy),
+) -> Result<KeyRing, OpenError> {
+    let ring = KeyRing::load_or_create(role, db, sealer, clock, entropy).await;
+    if let Some(value) = ring.as_ref().err().and_then(unopened) {
+        unopened::at_start(db, (clock, entropy), value).await?;
+    }
+    Ok(ring?)
+}
+
+fn unopened(error: &KeyRingError) -> Option<Unopened<'_>> {
+    match error {
+        KeyRingError::Sealed { kid, source } => {
+            Some(Unopened { table: "signing_keys", row: kid, user: None, error: source })
+        }
+        _ => None,
     }
 }

@@ -8,6 +8,7 @@ mod keys;
 mod migrate;
 mod providers;
 mod serve;
+mod undumped;
 
 use std::{io::Write as _, process::ExitCode};
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, router},
     audit,
+    cli::undumped,
     clock::Clock,
     config::{Config, environment::Environment},
     entropy::Entropy,
@@ -33,6 +34,7 @@ pub(super) struct Args {
 /// Runs the server until it is told to stop.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     log_to_stderr();
+    undumped::begin();
     let config = Config::load(&args.config, &Environment::capture())?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let public = bind(config.server.listen).await?;

@@ -20,7 +20,7 @@ use super::{
     login::{self, Begin, Pending},
 };
 use crate::{
-    app::App,
+    app::{App, Unopened},
     config::provider::{IssuerRule, Provider, ResponseIss},
     federation::discovery::Metadata,
     identity::session::BrowserSession,
@@ -162,10 +162,15 @@ fn check_response_iss(
 async fn open(app: &App, provider: &Provider, login: &Login, state: &str) -> Result<Pending, PageError> {
     let sealed = login.sealed.as_ref().ok_or_else(PageError::stale_link)?;
     let opened = app.sealer.open(&login::seal_context(&provider.id, state), sealed).await;
-    let opened = opened.map_err(|error| match error {
-        OpenError::Unavailable(error) => error.into(),
-        error => PageError::stale_link().with_reason(format!("pending sign-in: {error}")),
-    })?;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(OpenError::Unavailable(error)) => return Err(error.into()),
+        Err(error) => {
+            // The state would find what is left of the sign-in, so the row is not named.
+            app.unopened(Unopened { table: "logins", row: "", user: None, error: &error }).await?;
+            return Err(PageError::stale_link().with_reason(format!("pending sign-in: {error}")));
+        }
+    };
     serde_json::from_slice(&opened)
         .map_err(|error| PageError::unavailable(format!("pending sign-in: {:?}", error.classify())))
 }

@@ -19,7 +19,7 @@ use super::{
     logout::{Farewell, There},
 };
 use crate::{
-    app::App,
+    app::{App, Unopened},
     clock::Timestamp,
     config::provider::{Logout, Provider},
     identity::session::BrowserSession,
@@ -141,8 +141,10 @@ pub(super) async fn send(
 async fn hint(app: &App, ended: &EndedSession) -> Option<String> {
     let context = seal_context(&ended.id, &ended.provider, ended.created_at);
     let opened = app.sealer.open(&context, ended.id_token.as_ref()?).await;
-    let opened =
-        opened.inspect_err(|error| tracing::warn!(%error, "an ID token that was kept does not open"));
+    if let Err(error) = &opened {
+        let (row, user) = (ended.id.as_str(), Some(&ended.user_id));
+        app.unopened(Unopened { table: "sessions", row, user, error }).await.ok()?;
+    }
     String::from_utf8(opened.ok()?.to_vec()).ok()
 }
 

@@ -81,7 +81,19 @@ pub const COLUMNS: [Column; 6] = [
             version: "number",
         }),
     },
-    Column { table: "sessions", name: "id_token", key: Key::Text("id"), place: None },
+    Column {
+        table: "sessions",
+        name: "id_token",
+        key: Key::Text("id"),
+        place: Some(Place {
+            table: "sessions",
+            column: "id_token",
+            row: "id",
+            owner: "''",
+            provider: "provider",
+            version: "created_at",
+        }),
+    },
     Column { table: "logins", name: "sealed", key: Key::Text("state_hash"), place: None },
 ];
 

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::vendor::{Revoked, VendorError};
 use crate::{
-    app::App,
+    app::{App, Unopened},
     audit::{self, Event, Kind},
     entropy::Entropy,
     seal::OpenError,
@@ -91,7 +91,12 @@ pub async fn turn(app: &Arc<App>) -> Result<(), StoreError> {
 }
 
 async fn attempt(app: &App, owed: &Revocation) -> Result<(), StoreError> {
-    match ask(app, owed).await {
+    let asked = ask(app, owed).await;
+    if let Err(NotRevoked::Sealed(error)) = &asked {
+        let (row, user) = (owed.id.as_str(), Some(&owed.user_id));
+        app.unopened(Unopened { table: "revocations", row, user, error }).await?;
+    }
+    match asked {
         Ok(Revoked::Done) => settle(app, owed, Kind::ConnectionRevoked, None).await,
         Ok(Revoked::NotOffered) => {
             settle(app, owed, Kind::ConnectionNotRevoked, Some(("not_offered", String::new()))).await

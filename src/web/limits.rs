@@ -56,6 +56,8 @@ pub struct Limits {
     pub recorded_refusals: Limit<IpAddr>,
     /// Logout tokens from one address that were refused.
     pub refused_logouts: Limit<IpAddr>,
+    /// Sealed values that do not open, by table and row, and how often that is recorded; the log has each time.
+    pub unopened: Limit<(&'static str, String)>,
     /// Sign-ins and authorizations begun from one address, each of which writes a row.
     pub begun: Limit<IpAddr>,
     /// Tokens of a connection that one client has for one person, as the connection's entry says.
@@ -79,6 +81,7 @@ impl Limits {
             registrations: Limit::new(60, minute),
             recorded_refusals: Limit::new(120, minute),
             refused_logouts: Limit::new(600, minute),
+            unopened: Limit::new(1, 60 * minute),
             begun: Limit::new(600, minute),
         }
     }

@@ -19,7 +19,7 @@ use crate::support::{Browser, Client, On, Server};
 
 const GUIDE: &str = include_str!("../../docs/keys.md");
 const OLD: &str = "ODCrv1JxhHPlV+XOM9QZT2VyFdYnTpcMs5iSfKZ0L7c=";
-const NEW: &str = "kQx0vYc0bq7Jz5mWk8sN1eTfRgUhXiLoKpQx0vYc0bo=";
+pub(crate) const NEW: &str = "kQx0vYc0bq7Jz5mWk8sN1eTfRgUhXiLoKpQx0vYc0bo=";
 
 const AROUND: &str = r#"
 server: { issuer: "https://auth.acme.com" }
@@ -120,7 +120,7 @@ async fn the_guide_can_be_followed_word_for_word() {
 }
 
 /// Puts other keys into the server's configuration file, and gives what is in it then.
-fn with_keys(server: &Server, keys: &str) -> Config {
+pub(crate) fn with_keys(server: &Server, keys: &str) -> Config {
     let file = server.config_file();
     let text = fs::read_to_string(&file).unwrap();
     let keys = format!("encryption: {{ keys: [{keys}] }}");

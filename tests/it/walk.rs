@@ -88,6 +88,20 @@ impl Drop for House {
     }
 }
 
+/// Where it dies, no file with its memory is left; while it lives, nobody of the same user can read that.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_leaves_no_core_and_nobody_looks_into_it() {
+    use std::os::unix::fs::MetadataExt as _;
+    let house = House::start();
+    let process = format!("/proc/{}", house.process.id());
+    let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    let owner = std::fs::metadata(format!("{process}/mem")).unwrap().uid();
+    assert_eq!(owner, 0, "what cannot be dumped belongs to root");
+}
+
 #[tokio::test]
 async fn a_deviation_ends_the_walk_at_its_step() {
     let house = House::start();

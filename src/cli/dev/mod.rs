@@ -9,7 +9,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 
 use self::house::House;
-use crate::{cli::serve::stop_signal, entropy::Entropy};
+use crate::{
+    cli::{serve::stop_signal, undumped},
+    entropy::Entropy,
+};
 
 /// Arguments of `chancery dev`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    undumped::begin();
     tokio::runtime::Runtime::new()?.block_on(start(args))
 }
 

@@ -9,7 +9,7 @@ use super::{
     settle,
 };
 use crate::{
-    app::App,
+    app::{App, Unopened},
     config::connection::Connection as Configured,
     seal::OpenError,
     store::{
@@ -29,19 +29,19 @@ const LEASE: Duration = Duration::from_secs(20);
 /// Opens what is kept of a connection. That it was changed or moved is a state that lasts; that our keys do not fit is
 /// not the connection's fault.
 pub(super) async fn open(app: &App, connection: &Connection) -> Result<Kept, NotFresh> {
-    match app.vault.safe.open(connection, app.clock.now()).await {
-        Ok(kept) => Ok(kept),
-        Err(OpenError::Unavailable(outage)) => Err(outage.into()),
-        Err(error @ (OpenError::Tampered | OpenError::Unknown)) => {
-            tracing::error!(connection = %connection.id, %error, "tokens were changed or moved behind our back");
-            settle::lose(app, connection, Loss::Unreadable).await?;
-            Err(NotFresh::Reconnect(Loss::Unreadable))
-        }
-        Err(error) => {
-            tracing::error!(connection = %connection.id, %error, "tokens cannot be opened");
-            Err(NotFresh::Unopened(error))
-        }
+    let error = match app.vault.safe.open(connection, app.clock.now()).await {
+        Ok(kept) => return Ok(kept),
+        Err(OpenError::Unavailable(outage)) => return Err(outage.into()),
+        Err(error) => error,
+    };
+    let Connection { id, user_id, .. } = connection;
+    let user = Some(user_id);
+    app.unopened(Unopened { table: "connections", row: id.as_str(), user, error: &error }).await?;
+    if !matches!(error, OpenError::Tampered | OpenError::Unknown) {
+        return Err(NotFresh::Unopened(error));
     }
+    settle::lose(app, connection, Loss::Unreadable).await?;
+    Err(NotFresh::Reconnect(Loss::Unreadable))
 }
 
 /// Redeems the refresh token of a connection that nobody is refreshing. `None`: somebody else was quicker, or the vendor

@@ -128,11 +128,17 @@ const fn is_in_doubt(error: &NetError) -> bool {
     }
 }
 
-/// What the log and the record may hold of a code: it is written by somebody else.
+/// What the log and the record may hold of a code: it is written by somebody else, who may repeat a token there. Codes are
+/// words in one case, or short as `AADSTS50076`; tokens are long, and have digits or both cases.
 fn shown(code: &str) -> String {
     const LONGEST: usize = 64;
+    const SHORT: usize = 16;
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    code.chars().filter(allowed).take(LONGEST).collect()
+    let shown: String = code.chars().filter(allowed).take(LONGEST).collect();
+    let has = |kind: fn(&char) -> bool| shown.chars().any(|c| kind(&c));
+    let is_mixed = has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase);
+    let is_word = !is_mixed && !has(char::is_ascii_digit);
+    if is_word || shown.len() <= SHORT { shown } else { "a code that is not shown".to_owned() }
 }
 
 /// `Retry-After`: seconds or a date (RFC 9110 §10.2.3).
@@ -171,5 +177,13 @@ mod tests {
         assert_eq!(shown("invalid_grant"), "invalid_grant");
         assert_eq!(shown("<script>\n\u{202e}x"), "scriptx");
         assert_eq!(shown(&"a".repeat(100)).len(), 64);
+        assert_eq!(shown("AADSTS50076"), "AADSTS50076");
+        for token in [
+            "gho_16C7e42F292c6912E7710c838347Ae178B4a",
+            "xoxe-abcdefghijklmnop-qrstuvwxyzAB",
+            "1234567890abcdefg",
+        ] {
+            assert_eq!(shown(token), "a code that is not shown");
+        }
     }
 }

@@ -154,6 +154,12 @@ impl Server {
         on!(self, |connection| sqlx::query(statement).execute(connection).await.map(|_| ()));
     }
 
+    /// The text that a query answers.
+    pub(crate) async fn text(&self, query: String) -> String {
+        let query = sqlx::AssertSqlSafe(query);
+        on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
+    }
+
     /// Takes a table away.
     pub(crate) async fn hide(&self, table: &str) {
         self.execute(format!("ALTER TABLE {table} RENAME TO hidden_{table}")).await;

@@ -278,6 +278,7 @@ async fn what_cannot_be_opened_is_given_up(#[values(On::Sqlite, On::Postgres)] o
     house.server.execute("UPDATE revocations SET generation = 2").await;
     house.turn().await;
     assert_eq!(house.server.reasons("connection.not_revoked").await, ["unreadable"]);
+    assert_eq!(house.server.last("seal.refused").await.detail("table"), "revocations");
     assert_eq!((house.revoked().await.len(), house.server.rows("revocations").await), (0, 0));
 }
 
