@@ -73,7 +73,7 @@ pub(super) async fn of_user(
             label: one.label.as_deref().map(Into::into),
             label_written: one.label.clone().unwrap_or_default(),
             state: state.into(),
-            reconnect: needs_her.then(|| format!("/connect/{}", one.name).into()),
+            reconnect: needs_her.then(|| format!("/connect/{}?account={}", one.name, one.id).into()),
             scopes: one.scope.iter().map(|scope| scope.as_str().into()).collect(),
             is_default: several.then_some(one.is_default),
             uses: shown.map(|used| used_in_words(app, used)).collect(),

@@ -1,13 +1,16 @@
-//! What an operator may do: switch clients and providers off and on, shut people out, and see what a person has.
+//! What an operator may do: switch clients, providers and connections off and on, shut people out, disconnect their
+//! accounts, and see what a person has.
 //!
 //! Each act is one transaction with its lines in the record, and all of these bear one reference number. It is in force
 //! for every instance once it is committed, since whoever decides about access asks the database.
 
+mod connections;
 mod person;
 mod shut_out;
 mod switches;
 
 pub use self::{
+    connections::{Connected, Disconnected, Entry, Overview, SwitchedAccounts},
     person::{Account, Permission, Profile, Session},
     shut_out::{Act, Other, Receipt, Withdrawn},
     switches::Switched,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AdminError, Operator};
+use super::{AdminError, Operator, connections::Connected};
 use crate::{
     ids::{ProviderId, UserId},
     store::{
@@ -35,6 +35,8 @@ pub struct Profile {
     pub sessions: Vec<Session>,
     /// What is allowed in her name.
     pub grants: Vec<Permission>,
+    /// The accounts that she has connected.
+    pub connections: Vec<Connected>,
 }
 
 /// An account at a provider.
@@ -146,6 +148,7 @@ impl Operator<'_> {
             accounts: accounts.iter().map(|account| Account::from(&account.identity)).collect(),
             sessions: sessions.into_iter().map(Session::from).collect(),
             grants: grants.into_iter().map(Permission::from).collect(),
+            connections: self.connected(user, None).await?,
         })
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{
     AdminError, Operator,
+    connections::Connected,
     person::{Account, Permission, Session},
 };
 use crate::{
@@ -18,10 +19,12 @@ use crate::{
     ids::UserId,
     store::{
         StoreError,
+        connections::Connection,
         consents::{self, Consent},
         identities::{self, Identity},
-        refresh_tokens, users,
+        refresh_tokens, revocations, users,
     },
+    vault::disconnect,
 };
 
 /// How far it goes.
@@ -30,7 +33,7 @@ use crate::{
 pub enum Act {
     /// All of her access ends; what she allowed stays remembered.
     Disable,
-    /// She has left: what she allowed is withdrawn as well.
+    /// She has left: what she allowed is withdrawn as well, and the accounts that she connected are disconnected.
     Offboard,
 }
 
@@ -65,6 +68,10 @@ pub struct Receipt {
     pub codes: u64,
     /// What she had allowed, and is withdrawn.
     pub consents: Vec<Withdrawn>,
+    /// The accounts that she had connected, and that are disconnected.
+    pub connections: Vec<Connected>,
+    /// How many connections of hers, ended now or before, have tokens that are yet to be revoked at their vendors.
+    pub revocations_owed: i64,
     /// Access tokens that were handed out before cannot be called back: the last has run out by then.
     pub access_tokens_until: String,
     /// Other users who go by one of her verified addresses. They are not touched.
@@ -97,6 +104,7 @@ struct Done {
     ended: Ended,
     refresh_tokens: i64,
     withdrawn: Vec<Consent>,
+    disconnected: Vec<Connection>,
 }
 
 impl Operator<'_> {
@@ -108,9 +116,12 @@ impl Operator<'_> {
         let ending = Ending { origin: &self.origin, cause: Cause::Operator, chance: self.chance };
         let refresh_tokens = refresh_tokens::unused_of_user(&mut tx, user).await?;
         let ended = ending.user(&mut tx, user, Extent::Everything).await?;
-        let withdrawn = match act {
-            Act::Disable => Vec::new(),
-            Act::Offboard => consents::delete_of_user(&mut tx, user).await?,
+        let (withdrawn, disconnected) = match act {
+            Act::Disable => (Vec::new(), Vec::new()),
+            Act::Offboard => (
+                consents::delete_of_user(&mut tx, user).await?,
+                disconnect::end_of_user(&mut tx, user, &ending).await?,
+            ),
         };
         for consent in &withdrawn {
             let event = Event::new(Kind::ConsentWithdrawn, &self.origin)
@@ -130,10 +141,11 @@ impl Operator<'_> {
             .detail("grants", ended.grants.len())
             .detail("refresh_tokens", refresh_tokens)
             .detail("codes", ended.codes)
-            .detail("consents", withdrawn.len());
+            .detail("consents", withdrawn.len())
+            .detail("connections", disconnected.len());
         self.record(&mut tx, &event).await?;
         tx.commit().await?;
-        self.receipt(user, Done { act, at, ended, refresh_tokens, withdrawn }).await
+        self.receipt(user, Done { act, at, ended, refresh_tokens, withdrawn, disconnected }).await
     }
 
     /// Lets a person in again, with nothing of what had ended. `false`: she was not shut out.
@@ -148,7 +160,7 @@ impl Operator<'_> {
     }
 
     async fn receipt(&self, user: &UserId, done: Done) -> Result<Receipt, AdminError> {
-        let Done { act, at, ended, refresh_tokens, withdrawn } = done;
+        let Done { act, at, ended, refresh_tokens, withdrawn, disconnected } = done;
         let found = self.user(user).await?;
         let accounts = identities::of_user(self.db, user).await?;
         let lifetimes = self.config.resources.values().filter_map(|resource| resource.access_token);
@@ -167,6 +179,8 @@ impl Operator<'_> {
             refresh_tokens,
             codes: ended.codes,
             consents: withdrawn.iter().map(Withdrawn::from).collect(),
+            connections: disconnected.iter().map(Connected::from).collect(),
+            revocations_owed: revocations::count_of_user(self.db, user).await?,
             access_tokens_until: at.plus(longest).to_string(),
             others: self.others(user, &accounts).await?,
         })

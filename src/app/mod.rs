@@ -2,6 +2,7 @@
 
 mod audience;
 mod metadata;
+pub mod removed;
 pub mod router;
 mod unopened;
 
@@ -15,6 +16,7 @@ pub use self::{
     unopened::Unopened,
 };
 
+use self::removed::Configured;
 use crate::{
     audit::{self, Event},
     clients::{assertion::PublishedKeys, document::DocumentCache},
@@ -23,13 +25,12 @@ use crate::{
     dpop::Nonces,
     entropy::Entropy,
     federation::Federation,
-    identity::removed,
     jose::keys::{KeyRing, KeyRingError},
     net::{Guarded, Upstream},
     oauth::{error::ErrorCode, purpose::Role},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
-    vault::{Vault, refresh::Flights, safe::Safe, vend::Links, vendor::Vendors},
+    vault::{Vault, figures::Figures, refresh::Flights, safe::Safe, vend::Links, vendor::Vendors},
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
 };
 
@@ -108,8 +109,7 @@ impl App {
         if config.idp.is_some() {
             idp_keys = Some(ring(Role::IdentityProvider, (&db, &sealer), (&clock, &entropy)).await?);
         }
-        let configured: Vec<_> = config.providers.keys().cloned().collect();
-        removed::begin(&db, &configured, (&clock, &entropy)).await?;
+        removed::begin(&db, &Configured::of(&config), (&clock, &entropy)).await?;
         let issuer = &config.server.issuer;
         let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
         let vault = Vault {
@@ -118,6 +118,7 @@ impl App {
             flights: Flights::new(&entropy),
             owed: Notify::new(),
             links: Links::default(),
+            figures: Figures::default(),
         };
         Ok(Arc::new(Self {
             vault,

@@ -24,6 +24,7 @@ use crate::{
     authorize, clients, dpop, federation, idp,
     store::browser_sessions::BrowserSessions,
     token,
+    vault::figures,
     web::{
         error::{Fault, PageError, RETRY_AFTER_SECS},
         page::{self, FormTargets},
@@ -69,6 +70,15 @@ pub fn router(app: Arc<App>) -> Router {
         }))
         .layer(middleware::from_fn_with_state(app.clone(), finish))
         .layer(middleware::from_fn_with_state(app.clone(), request::identify))
+        .with_state(app)
+}
+
+/// The admin port's router: for the operator's own probes, without a login.
+pub fn admin(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(figures::show))
         .with_state(app)
 }
 

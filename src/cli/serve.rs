@@ -3,18 +3,20 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{App, router},
+    app::{
+        App,
+        removed::{self, Configured},
+        router,
+    },
     audit,
     cli::undumped,
     clock::Clock,
     config::{Config, environment::Environment},
     entropy::Entropy,
-    identity::removed,
     store::sweep,
     vault::{refresh::upkeep, revoke},
     web,
@@ -81,20 +83,18 @@ pub(super) async fn run_until_stopped(
     ));
     let looking_after = tokio::spawn(removed::run(
         app.db.clone(),
-        app.config.providers.keys().cloned().collect(),
+        Configured::of(&app.config),
         app.clock.clone(),
         app.entropy.clone(),
     ));
     let revoking = tokio::spawn(revoke::run(Arc::clone(&app)));
     let keeping_up = tokio::spawn(upkeep::run(Arc::clone(&app)));
     let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
-    let health = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(router::ready))
-        .with_state(Arc::clone(&app));
     let admin = async {
         match admin {
-            Some(listener) => web::serve::serve(listener, health, stop.clone()).await,
+            Some(listener) => {
+                web::serve::serve(listener, router::admin(Arc::clone(&app)), stop.clone()).await
+            }
             None => Ok(()),
         }
     };

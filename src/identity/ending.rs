@@ -34,6 +34,8 @@ pub enum Cause {
     Operator,
     /// An operator, by taking the provider out of the configuration.
     ProviderRemoved,
+    /// An operator, by taking the connection out of the configuration.
+    ConnectionRemoved,
     /// Another person, by signing in in the same browser.
     Replaced,
 }
@@ -47,6 +49,7 @@ impl Cause {
             Self::Upstream => "upstream_refused",
             Self::Operator => "by_operator",
             Self::ProviderRemoved => "provider_removed",
+            Self::ConnectionRemoved => "connection_removed",
             Self::Replaced => "replaced",
         }
     }

@@ -9,7 +9,6 @@ pub mod entry;
 mod fixture;
 pub mod link;
 pub mod person;
-pub mod removed;
 pub mod session;
 pub mod users;
 pub mod verified;

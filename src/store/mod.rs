@@ -8,7 +8,7 @@ pub mod audit;
 pub mod browser_sessions;
 pub mod clients;
 pub mod codes;
-pub mod configured_providers;
+pub mod configured;
 pub mod connect_links;
 pub mod connection_uses;
 pub mod connections;

@@ -118,6 +118,16 @@ pub async fn settle(tx: &mut Tx, id: &RevocationId) -> Result<bool, StoreError> 
     Ok(settled.is_some())
 }
 
+/// How many are owed for connections of a user.
+pub async fn count_of_user(db: &Db, user: &UserId) -> Result<i64, StoreError> {
+    on!(db, |executor| {
+        sqlx::query_scalar("SELECT count(*) FROM revocations WHERE user_id = $1")
+            .bind(user)
+            .fetch_one(executor)
+            .await
+    })
+}
+
 /// How many are owed.
 pub async fn count(db: &Db) -> Result<i64, StoreError> {
     on!(db, |executor| sqlx::query_scalar("SELECT count(*) FROM revocations").fetch_one(executor).await)

@@ -6,6 +6,7 @@
 
 pub mod connect;
 pub mod disconnect;
+pub mod figures;
 pub mod refresh;
 pub mod revoke;
 pub mod safe;
@@ -15,7 +16,7 @@ pub mod vendor;
 
 use tokio::sync::Notify;
 
-use self::{refresh::Flights, safe::Safe, vend::Links, vendor::Vendors};
+use self::{figures::Figures, refresh::Flights, safe::Safe, vend::Links, vendor::Vendors};
 
 /// What the rooms of the vault share.
 #[derive(Debug)]
@@ -30,4 +31,6 @@ pub struct Vault {
     pub owed: Notify,
     /// The links that people were sent of late.
     pub links: Links,
+    /// What is counted.
+    pub figures: Figures,
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use chancery::{config::Config, entropy::Entropy, identity::removed};
+use chancery::{
+    app::removed::{self, Configured},
+    config::Config,
+    entropy::Entropy,
+};
 use rstest::rstest;
 use serde_json::json;
 
@@ -23,7 +27,7 @@ fn without(server: &Server) -> Config {
 
 /// One turn of what an instance does every minute.
 async fn turn(server: &Server) {
-    let configured: Vec<_> = server.app.config.providers.keys().cloned().collect();
+    let configured = Configured::of(&server.app.config);
     let entropy = Entropy::System;
     removed::look_after(&server.app.db, &configured, (&server.clock, &entropy)).await.unwrap();
 }
@@ -130,7 +134,7 @@ async fn without_a_note_the_time_begins_with_the_start() {
     let agent = Agent::start(On::Sqlite).await.unwrap();
     let server = &agent.server;
     ada(&agent).await;
-    server.execute("DELETE FROM configured_providers").await;
+    server.execute("DELETE FROM configured").await;
     let newer = server.twin_with(without(server)).await;
     turn(&newer).await;
     assert_eq!(ended(server).await, [0, 0]);

@@ -273,7 +273,8 @@ async fn the_guide_works_word_for_word() {
     let keys = "client_auth: none, organization: acme, sign_in: { anyone: true }";
     let plain = crate::support::PLAIN.replace("  desk:", "  code-agent:");
     let rest = &plain[plain.find("resources:").unwrap()..];
-    let sections = format!("providers:\n{}{rest}", upstream.entry("acme-okta", keys));
+    let github = "connections: { github: { preset: github, client_id: us, client_secret: our-secret } }\n";
+    let sections = format!("providers:\n{}{rest}{github}", upstream.entry("acme-okta", keys));
     let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
     let ada = |claims: &mut Value| {
         claims["sub"] = json!("00u1a2b3");
@@ -284,7 +285,7 @@ async fn the_guide_works_word_for_word() {
     let chapter = guide.split("\n## When somebody leaves\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let commands: Vec<&str> =
         chapter.lines().filter_map(|line| line.strip_prefix("chancery admin ")).collect();
-    assert!(commands.len() >= 7, "{commands:?}");
+    assert!(commands.len() >= 15, "{commands:?}");
     for command in commands {
         let told = server.admin(&command.split(" --config").next().unwrap().split(' ').collect::<Vec<_>>());
         assert_eq!(told.code, 0, "{command}: {}", told.err);

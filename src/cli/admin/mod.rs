@@ -1,5 +1,6 @@
-//! `chancery admin`: what an operator may do to people, clients and providers, on the database of a configuration.
+//! `chancery admin`: what an operator may do to people, clients, providers and connected accounts, on the database of a configuration.
 
+mod connection;
 mod text;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -8,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
 use serde::Serialize;
 
+use self::connection::OfConnection;
 use crate::{
     admin::{Act, Operator},
     clock::Clock,
@@ -35,6 +37,9 @@ enum Subject {
     /// Providers: switch them off and on
     #[command(subcommand)]
     Provider(OfSwitch),
+    /// Accounts that people have connected: count them, switch them off and on, end them
+    #[command(subcommand)]
+    Connection(OfConnection),
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,6 +118,7 @@ impl Args {
             ) => &person.common,
             Subject::Client(OfSwitch::Disable(named) | OfSwitch::Enable(named))
             | Subject::Provider(OfSwitch::Disable(named) | OfSwitch::Enable(named)) => &named.common,
+            Subject::Connection(of_connection) => of_connection.common(),
         }
     }
 }
@@ -134,6 +140,7 @@ async fn act(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
             let id = ProviderId::try_from(of_switch.named().name.clone()).map_err(|text| anyhow!(text))?;
             switch(&operator, of_switch, Switch::Provider(&id), out).await?;
         }
+        Subject::Connection(of_connection) => connection::run(&operator, of_connection, out).await?,
     }
     db.close().await;
     Ok(())

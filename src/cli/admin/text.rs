@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use super::LetIn;
-use crate::admin::{Account, Act, Other, Permission, Profile, Receipt, Session, Switched, Withdrawn};
+use crate::admin::{
+    Account, Act, Connected, Disconnected, Entry, Other, Overview, Permission, Profile, Receipt, Session,
+    Switched, SwitchedAccounts, Withdrawn,
+};
 
 /// A switch.
 pub(super) fn switched(switched: &Switched, out: &mut impl Write) -> io::Result<()> {
@@ -42,7 +45,8 @@ pub(super) fn profile(profile: &Profile, out: &mut impl Write) -> io::Result<()>
     }
     list("accounts", &profile.accounts, account, out)?;
     list("sessions", &profile.sessions, session, out)?;
-    list("grants", &profile.grants, permission, out)
+    list("grants", &profile.grants, permission, out)?;
+    list("accounts connected", &profile.connections, connection, out)
 }
 
 /// What was ended.
@@ -63,6 +67,8 @@ pub(super) fn receipt(receipt: &Receipt, out: &mut impl Write) -> io::Result<()>
     if receipt.act == Act::Offboard {
         let consent = |consent: &Withdrawn| format!("{} at {}", consent.client, consent.resource);
         list("consents withdrawn", &receipt.consents, consent, out)?;
+        list("accounts disconnected", &receipt.connections, connection, out)?;
+        writeln!(out, "revocations owed to vendors: {}", receipt.revocations_owed)?;
     }
     writeln!(out, "access tokens already handed out run out by {}", receipt.access_tokens_until)?;
     if !receipt.others.is_empty() {
@@ -70,6 +76,49 @@ pub(super) fn receipt(receipt: &Receipt, out: &mut impl Write) -> io::Result<()>
         list("not touched, but with the same address", &receipt.others, other, out)?;
     }
     Ok(())
+}
+
+/// What people have connected, counted.
+pub(super) fn overview(overview: &Overview, out: &mut impl Write) -> io::Result<()> {
+    let Overview { connections, revocations_owed } = overview;
+    for Entry { name, configured, disabled_since, accounts, .. } in connections {
+        let counts: Vec<_> = accounts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let counts = if counts.is_empty() { "none connected".to_owned() } else { counts.join(", ") };
+        let off =
+            disabled_since.as_ref().map_or_else(String::new, |since| format!(", switched off since {since}"));
+        let missing = if *configured { "" } else { ", not in this configuration" };
+        writeln!(out, "{}  {counts}{off}{missing}", plain(name))?;
+    }
+    writeln!(out, "revocations owed to vendors: {revocations_owed}")
+}
+
+/// What one person has connected.
+pub(super) fn connected(hers: &[Connected], out: &mut impl Write) -> io::Result<()> {
+    list("accounts connected", hers, connection, out)
+}
+
+fn connection(one: &Connected) -> String {
+    let Connected { connection_id, connection, account, account_name, state, scope, last_used_at, .. } = one;
+    let account = account_name.as_ref().unwrap_or(account);
+    let used = last_used_at.as_ref().map_or_else(|| "not used".to_owned(), |at| format!("last used {at}"));
+    format!("{connection_id}  {account} at {connection}, {state}, {used}: {scope}")
+}
+
+/// Accounts disconnected.
+pub(super) fn disconnected(done: &Disconnected, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "accounts disconnected: {}", done.ended)?;
+    if done.ended > 0 {
+        writeln!(out, "the servers that run revoke their tokens at the vendor")?;
+    }
+    recorded(done.reference.as_deref(), out)
+}
+
+/// One person's accounts switched.
+pub(super) fn switched_accounts(done: &SwitchedAccounts, out: &mut impl Write) -> io::Result<()> {
+    let SwitchedAccounts { connection, user, enabled, changed, reference } = done;
+    let stands = if *enabled { "on" } else { "off" };
+    writeln!(out, "accounts of user {user} at {connection} switched {stands}: {changed}")?;
+    recorded(reference.as_deref(), out)
 }
 
 fn list<T>(title: &str, things: &[T], line: impl Fn(&T) -> String, out: &mut impl Write) -> io::Result<()> {

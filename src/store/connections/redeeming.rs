@@ -63,7 +63,8 @@ pub async fn begin_redeeming(
 }
 
 /// Writes new tokens over those of `generation` and gives up the lease. `false`: others are there already. Whose lease
-/// it is does not matter: a token that the vendor gave is better than a note that it may have given one.
+/// it is does not matter: a token that the vendor gave is better than a note that it may have given one. What an operator
+/// has switched off meanwhile stays off.
 pub async fn renew(
     tx: &mut Tx,
     id: &ConnectionId,
@@ -72,7 +73,8 @@ pub async fn renew(
 ) -> Result<bool, StoreError> {
     let written: Option<(i64,)> = on!(tx, |executor| {
         sqlx::query_as(
-            "UPDATE connections SET generation = generation + 1, tokens = $3, scope = $4, details = $5, state = $6,
+            "UPDATE connections SET generation = generation + 1, tokens = $3, scope = $4, details = $5,
+                 state = CASE WHEN state = 'disabled' THEN state ELSE $6 END,
                  expires_at = $7, refresh_expires_at = $8, refreshed_at = $9, refresh_due_at = $10,
                  redeeming_since = NULL, lease_owner = NULL, leased_until = NULL, failures = 0, next_attempt_at = NULL
              WHERE id = $1 AND generation = $2 RETURNING generation",

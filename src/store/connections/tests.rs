@@ -230,3 +230,17 @@ async fn what_is_gone_is_owed_and_cannot_be_used(#[values(On::Sqlite, On::Postgr
     tx.commit().await.unwrap();
     assert_eq!(revocations::count(&fresh.db).await.unwrap(), 0);
 }
+
+/// Whoever read the row before it was switched off has new tokens for it, and does not switch it on.
+#[rstest]
+#[tokio::test]
+async fn new_tokens_switch_nothing_on(#[values(On::Sqlite, On::Postgres)] engine: On) {
+    let Some(fresh) = engine.fresh().await else { return };
+    let before = kept(&fresh).await;
+    let mut tx = fresh.db.begin().await.unwrap();
+    set_state(&mut tx, &before.id, State::Disabled).await.unwrap();
+    assert!(renew(&mut tx, &before.id, before.generation, &renewed(&before)).await.unwrap());
+    tx.commit().await.unwrap();
+    let after = read(&fresh, &before.id).await;
+    assert_eq!((after.state, after.generation), (State::Disabled, 2));
+}

@@ -28,6 +28,7 @@ use crate::{
     store::{
         StoreError,
         connections::{self, Connection},
+        switched_off::{self, Switch},
     },
     vault::state::Loss,
 };
@@ -57,7 +58,7 @@ pub enum NotFresh {
     /// Only the person can mend it.
     #[error("the connection must be made again: {}", .0.code())]
     Reconnect(Loss),
-    /// An operator has switched it off.
+    /// An operator has switched it off, for its person or for everybody.
     #[error("an operator has switched the connection off")]
     Disabled,
     /// The vendor gives none just now.
@@ -87,6 +88,9 @@ pub async fn fresh(
     configured: &Configured,
     connection: Connection,
 ) -> Result<Fresh, NotFresh> {
+    if switched_off::is_off(&app.db, Switch::Connection(&connection.name)).await? {
+        return Err(NotFresh::Disabled);
+    }
     let now = app.clock.now();
     let plan = plan(&connection, &configured.app.behaviour.refreshing, now);
     let flight = match plan {

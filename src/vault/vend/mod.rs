@@ -30,6 +30,7 @@ use crate::{
         grants::token_exchange::{SubjectToken, unusable},
     },
     vault::{
+        figures::Vend,
         refresh::{Fresh, NotFresh, fresh},
         state::State,
     },
@@ -61,6 +62,19 @@ enum Stop {
 
 /// Hands out the token that is wanted, or says where its person has to go first.
 pub async fn vend(app: &Arc<App>, request: &TokenRequest, wanted: &Wanted<'_>) -> Result<Answer, ApiError> {
+    let answer = answer(app, request, wanted).await;
+    let became = match &answer {
+        Ok(Answer::Token(_)) => Vend::Vended,
+        Ok(Answer::Person(_)) => Vend::ConnectFirst,
+        Err(error) if error.code() == ErrorCode::InteractionRequired => Vend::ConnectFirst,
+        Err(error) if error.is_fault() => Vend::Unavailable,
+        Err(_) => Vend::Refused,
+    };
+    app.vault.figures.count(&wanted.connection.name, became);
+    answer
+}
+
+async fn answer(app: &Arc<App>, request: &TokenRequest, wanted: &Wanted<'_>) -> Result<Answer, ApiError> {
     let needed = wanted.needed()?;
     within_limit(app, request, wanted)?;
     let handed_out = match good(app, wanted, &needed).await {

@@ -3,15 +3,10 @@
 use std::time::Duration;
 
 use chancery::{
-    entropy::Entropy,
-    ids::{ConnectionId, ConnectionName, UserId},
-    oauth::scope::ScopeSet,
-    secret::Secret,
     store::connections::{self, Connection},
     vault::{
         revoke::{self, GIVE_UP, LEASE},
-        safe::{Kept, Place},
-        state::{Loss, State},
+        state::{Loss, State, Trouble},
     },
 };
 use reqwest::Method;
@@ -19,123 +14,15 @@ use rstest::rstest;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
+use super::house::{END, House, connected, named, sections, user};
 use crate::support::{
-    Browser, On, PLAIN, Server, Upstream,
+    Browser, On, Server, Upstream,
     browser::{Form, Page},
     client::account,
 };
 
-const END: &str = "/account/connections/end";
 const DEFAULT: &str = "/account/connections/default";
 const LABEL: &str = "/account/connections/label";
-
-/// A server that knows one vendor, and the vendor.
-struct House {
-    server: Server,
-    vendor: Upstream,
-}
-
-/// The vendor's entry; without `revoke_url` it cannot end tokens.
-fn sections(vendor: &Upstream, revoke: &str) -> String {
-    let at = vendor.issuer();
-    format!(
-        "{PLAIN}connections:\n  crm:\n    preset: oauth2\n    name: Acme CRM\n    authorize_url: {at}/authorize\n    \
-         token_url: {at}/token\n    identity_url: {at}/me\n    {revoke}client_id: us\n    client_secret: our-secret\n    \
-         use: {{ tickets: {{ \"tickets:read\": [contacts] }} }}\n"
-    )
-}
-
-impl House {
-    async fn start(on: On) -> Option<Self> {
-        let vendor = Upstream::start().await;
-        let sections = sections(&vendor, &format!("revoke_url: {}/revoke\n    ", vendor.issuer()));
-        vendor.answers("/revoke", ResponseTemplate::new(200));
-        Some(Self { server: Server::start_with(on, &sections).await?, vendor })
-    }
-
-    /// Ada, signed in with this browser.
-    async fn ada(&self, browser: &Browser) -> UserId {
-        user(&self.server, browser, "ada").await
-    }
-
-    /// The tokens that the vendor was asked to end, in their order.
-    async fn revoked(&self) -> Vec<String> {
-        let asked = self.vendor.requests("/revoke").await;
-        let token = |body: &[u8]| {
-            let mut form = url::form_urlencoded::parse(body);
-            form.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned()).unwrap()
-        };
-        asked.iter().map(|request| token(&request.body)).collect()
-    }
-
-    async fn turn(&self) {
-        revoke::turn(&self.server.app).await.unwrap();
-    }
-
-    /// Ends one with nobody at the page.
-    async fn disconnected(&self) -> Connection {
-        let browser = Browser::new();
-        let ada = self.ada(&browser).await;
-        let one = connected(&self.server, &ada, "a-1", State::Active).await;
-        let page = account(&self.server, &browser, "ada").await;
-        assert_eq!(browser.submit(&page.form(END)).await.status, 200);
-        one
-    }
-}
-
-async fn user(server: &Server, browser: &Browser, name: &str) -> UserId {
-    account(server, browser, name).await;
-    let entropy = Entropy::System;
-    let operator =
-        chancery::admin::Operator::new(&server.app.config, &server.app.db, (&server.clock, &entropy));
-    operator.find(None, &format!("{name}@example.test")).await.unwrap()
-}
-
-/// An account of hers at the vendor, in this state; the first is the default.
-async fn connected(server: &Server, user: &UserId, account: &str, state: State) -> Connection {
-    let app = &server.app;
-    let now = server.clock.now();
-    let (id, name) = (ConnectionId::new(&server.clock, &Entropy::System), named("crm"));
-    let place = Place { id: &id, user, name: &name, generation: 1 };
-    let ready = app.vault.safe.prepare(&Entropy::System, place).await.unwrap();
-    let secret = |kind: &str| Secret::new(format!("{kind}-{account}"));
-    let tokens = Kept { access: secret("at"), refresh: Some(secret("rt")) }.seal(ready);
-    let is_default = connections::of_user_named(&app.db, user, &name).await.unwrap().is_empty();
-    let new = Connection {
-        id,
-        user_id: user.clone(),
-        name,
-        label: None,
-        is_default,
-        account: account.to_owned(),
-        account_name: Some(format!("ada at {account}")),
-        tenant: None,
-        scope: ScopeSet::parse("contacts deals").unwrap(),
-        details: sqlx::types::Json::default(),
-        state,
-        tokens,
-        generation: 1,
-        expires_at: Some(now.plus(Duration::from_secs(3600))),
-        refresh_expires_at: None,
-        refreshed_at: now,
-        refresh_due_at: None,
-        redeeming_since: None,
-        lease: 0,
-        lease_owner: None,
-        leased_until: None,
-        failures: 0,
-        next_attempt_at: None,
-        created_at: now,
-    };
-    let mut tx = app.db.begin().await.unwrap();
-    connections::insert(&mut tx, &new).await.unwrap();
-    tx.commit().await.unwrap();
-    new
-}
-
-fn named(name: &str) -> ConnectionName {
-    ConnectionName::try_from(name.to_owned()).unwrap()
-}
 
 /// The forms of one kind, by the account whose they are.
 fn form_of(page: &Page, action: &str, one: &Connection) -> Form {
@@ -369,7 +256,7 @@ async fn one_of_several_accounts_is_used_first(#[values(On::Sqlite, On::Postgres
 )]
 #[case(State::NeedsReconnect(Loss::Interrupted), "A renewal of the access was interrupted", true)]
 #[case(
-    State::Degraded(chancery::vault::state::Trouble::Unavailable),
+    State::Degraded(Trouble::Unavailable),
     "Acme CRM did not answer the last time. We go on asking; you need not do anything.",
     false
 )]
@@ -394,7 +281,7 @@ async fn the_page_says_how_an_account_stands(
     }
     let page = account(server, &browser, "ada").await;
     assert!(page.text().contains(words), "{}", page.text());
-    let link = format!("href=\"{}\"", server.path("/connect/crm"));
+    let link = format!("href=\"{}?account={}\"", server.path("/connect/crm"), one.id);
     assert_eq!(page.body.contains(&link), hers_to_mend, "{}", page.body);
     let used = "Used by nightly while you were away, last 1 January 1970, 00:00 UTC , 2 times \
                 Used by Desk agent for Ticket desk , last 1 January 1970, 00:00 UTC , 2 times";

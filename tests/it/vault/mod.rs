@@ -3,8 +3,10 @@
 mod canary;
 mod crash;
 mod disconnect;
+mod house;
 mod kill;
 mod misuse;
+mod operator;
 mod refresh;
 mod trouble;
 mod upkeep;
