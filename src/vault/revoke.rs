@@ -165,7 +165,7 @@ impl NotRevoked {
 
     /// How long until the next attempt: between half and all of a time that doubles, and not before the vendor wants it.
     fn wait(&self, attempts: i64, entropy: &Entropy) -> Duration {
-        let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(16);
+        let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 16)).unwrap_or_default();
         let (whole, least) = match self {
             Self::NotConfigured => (ELSEWHERE_WAIT, Duration::ZERO),
             Self::Vendor(VendorError::Unavailable { retry_after, .. }) => {
