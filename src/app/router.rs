@@ -24,7 +24,7 @@ use crate::{
     authorize, clients, dpop, federation, idp,
     store::browser_sessions::BrowserSessions,
     token,
-    vault::figures,
+    vault::{self, figures},
     web::{
         error::{Fault, PageError, RETRY_AFTER_SECS},
         page::{self, FormTargets},
@@ -47,6 +47,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(authorize::router())
         .merge(federation::router())
         .merge(account::router())
+        .merge(vault::connect::router())
         .merge(only(is_idp, idp::browser_router()))
         .layer(session_layer(&app));
     let programs = Router::new()
@@ -203,6 +204,7 @@ const fn fault_in_words(fault: Fault) -> &'static str {
         Fault::Provider => {
             "The sign-in service of your organization did not do its part. You did nothing wrong."
         }
+        Fault::Vendor => "The service whose account you connect did not do its part. You did nothing wrong.",
         Fault::Policy => "A rule of your organization decided this. Nothing is broken.",
         Fault::Browser => "Nothing is broken; the way you came here does not lead on.",
         Fault::Ourselves => "The fault is ours, not yours.",

@@ -89,6 +89,12 @@ kinds! {
     UserEnabled = "user.enabled" Success;
     /// An operator shut a person out for good: all of her access ended, and what she had allowed was withdrawn.
     UserOffboarded = "user.offboarded" Success;
+    /// A person's account elsewhere was connected, or connected again.
+    ConnectionMade = "connection.made" Success;
+    /// An account was not connected, because somebody or a rule decided so.
+    ConnectionRefused = "connection.refused" Refused;
+    /// A person chose with which of its sites an account is used.
+    ConnectionSiteChosen = "connection.site_chosen" Success;
     /// The vendor of a connection gave new tokens, and they are kept.
     ConnectionRefreshed = "connection.refreshed" Success;
     /// The vendor of a connection gave no new token; it is asked again.

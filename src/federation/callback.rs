@@ -18,6 +18,7 @@ use super::{
     enter::enter,
     failure::SignInError,
     login::{self, Begin, Pending},
+    onward::{self, Onward},
 };
 use crate::{
     app::{App, Unopened},
@@ -59,11 +60,14 @@ pub(super) async fn finish(
     if login.provider != provider.id {
         return Err(stale("state of another provider"));
     }
-    let target = match &login.interaction_id {
-        Some(id) => format!("/interaction/{id}"),
-        None => "/account".to_owned(),
+    let onward = onward::open(&app, &login, state).await?;
+    let target = match (&login.interaction_id, &onward) {
+        (Some(id), _) => format!("/interaction/{id}"),
+        (None, Some(path)) => path.clone(),
+        (None, None) => "/account".to_owned(),
     };
-    let again = Begin::at(&provider.id, login.interaction_id.as_ref());
+    let onward = onward.as_deref().map(Onward::parse).transpose()?;
+    let again = Begin { onward, ..Begin::at(&provider.id, login.interaction_id.as_ref()) };
     if login.consumed_at.is_some() {
         // The browser's back button. Whoever is signed in goes on; nothing is done twice.
         return match session.signed_in() {

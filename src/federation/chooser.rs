@@ -8,7 +8,10 @@ use axum::{
     response::Response,
 };
 
-use super::login::{self, Begin};
+use super::{
+    login::{self, Begin},
+    onward::{self, Onward},
+};
 use crate::{
     app::{App, Audience},
     clients,
@@ -34,9 +37,12 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let PageForm(params) = form?;
     let interaction = login::interaction_of(&app, params.get("interaction"), &session).await?;
+    let onward = login::onward_of(&params)?;
+    let anew = params.get("prompt") == Some("login");
     if let [only] = open_to_all(&app).await?.as_slice() {
         let id = interaction.as_ref().map(|interaction| &interaction.id);
-        return Ok(see_other(&app.path(&Begin::at(&only.id, id).path())));
+        let begin = Begin { onward, anew, ..Begin::at(&only.id, id) };
+        return Ok(see_other(&app.path(&begin.path())));
     }
     // The page's form needs a browser that is known again, and that is a row.
     let now = app.clock.now();
@@ -46,8 +52,8 @@ pub(super) async fn show(
     app.limits.begun.count(origin.source, now);
     session.remember().await?;
     let hint = interaction.as_ref().and_then(|interaction| interaction.request.login_hint.clone());
-    choose(&app, &session, interaction.as_ref(), Typed { email: hint.unwrap_or_default(), unknown: None })
-        .await
+    let typed = Typed { email: hint.unwrap_or_default(), unknown: None };
+    choose(&app, &session, Way { interaction: interaction.as_ref(), onward, anew }, typed).await
 }
 
 /// `POST /login`: the person typed her address.
@@ -60,16 +66,18 @@ pub(super) async fn route(
     session.check_csrf(form.get("csrf"))?;
     let query = Params::parse(query.unwrap_or_default().as_bytes()).map_err(|_| PageError::stale_link())?;
     let interaction = login::interaction_of(&app, query.get("interaction"), &session).await?;
+    let onward = login::onward_of(&query)?;
+    let anew = query.get("prompt") == Some("login");
     let email = form.get("email").unwrap_or_default().trim();
     let domain = email.rsplit_once('@').map_or(email, |(_, domain)| domain).to_ascii_lowercase();
     let open = open_to_all(&app).await?;
     if let Some(provider) = home_of(&open, &app.config, &domain) {
         let id = interaction.as_ref().map(|interaction| &interaction.id);
-        let begin = Begin { hint: Some(email), ..Begin::at(&provider.id, id) };
+        let begin = Begin { onward, hint: Some(email), anew, ..Begin::at(&provider.id, id) };
         return Ok(send(&app, provider, &begin.path()));
     }
     let typed = Typed { email: email.to_owned(), unknown: Some(domain) };
-    choose(&app, &session, interaction.as_ref(), typed).await
+    choose(&app, &session, Way { interaction: interaction.as_ref(), onward, anew }, typed).await
 }
 
 /// The providers that are not switched off, in the order of the file.
@@ -93,12 +101,21 @@ fn send(app: &App, provider: &Provider, path: &str) -> Response {
         heading: format!("On to {}", provider.name).into(),
         message: "You sign in there and come back here.".into(),
         link: Some(pages::Link { href: path.into(), text: "Continue".into() }),
+        away: None,
     };
     let mut response = page::render(StatusCode::OK, &view, &FormTargets::own());
     if let Ok(refresh) = HeaderValue::try_from(format!("0; url={}", app.path(path))) {
         response.headers_mut().insert(header::REFRESH, refresh);
     }
     response
+}
+
+/// Where the sign-in leads, and whether the person is to prove herself anew.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    interaction: Option<&'a Interaction>,
+    onward: Option<Onward<'a>>,
+    anew: bool,
 }
 
 /// What the person typed, or the client hinted at.
@@ -111,10 +128,15 @@ struct Typed {
 async fn choose(
     app: &Arc<App>,
     session: &BrowserSession,
-    interaction: Option<&Interaction>,
+    Way { interaction, onward, anew }: Way<'_>,
     typed: Typed,
 ) -> Result<Response, PageError> {
     let id = interaction.map(|interaction| &interaction.id);
+    let parameters = [
+        ("interaction", id.map(InteractionId::as_str)),
+        (onward::PARAMETER, onward.map(Onward::path)),
+        ("prompt", anew.then_some("login")),
+    ];
     let open = open_to_all(app).await?;
     if open.is_empty() {
         return Err(PageError::new(
@@ -127,14 +149,14 @@ async fn choose(
     }
     let by_domain = open.iter().any(|provider| !provider.email_domains.is_empty());
     let email = by_domain.then(|| pages::EmailForm {
-        action: login::with_query("/login", &[("interaction", id.map(InteractionId::as_str))]).into(),
+        action: login::with_query("/login", &parameters).into(),
         csrf: session.csrf_token(),
         email: typed.email,
         unknown_domain: typed.unknown.map(Into::into),
     });
     let choice = |provider: &Provider| pages::ProviderChoice {
         name: provider.name.as_str().into(),
-        href: Begin::at(&provider.id, id).path().into(),
+        href: Begin { onward, anew, ..Begin::at(&provider.id, id) }.path().into(),
     };
     let view = pages::Chooser {
         chrome: app.chrome(),

@@ -16,13 +16,17 @@ use serde::{Deserialize, Serialize};
 use url::{ParseError, Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use super::{discovery::Metadata, failure::SignInError};
+use super::{
+    discovery::Metadata,
+    failure::SignInError,
+    onward::{self, Onward},
+};
 use crate::{
     app::App,
     config::provider::Provider,
     identity::session::BrowserSession,
     ids::{InteractionId, ProviderId},
-    oauth::{authorization::ValidatedRequest, issuer::Issuer},
+    oauth::{authorization::ValidatedRequest, issuer::Issuer, params::Params},
     seal::SealContext,
     secret::TokenHash,
     store::{
@@ -98,6 +102,8 @@ pub(super) struct Begin<'a> {
     pub(super) provider: &'a ProviderId,
     /// What goes on afterwards.
     pub(super) interaction: Option<&'a InteractionId>,
+    /// The page that goes on, where that is no interaction.
+    pub(super) onward: Option<Onward<'a>>,
     /// What the person typed.
     pub(super) hint: Option<&'a str>,
     /// Whether the provider shall ask the person, rather than let her last sign-in stand.
@@ -107,13 +113,14 @@ pub(super) struct Begin<'a> {
 impl<'a> Begin<'a> {
     /// A sign-in at this provider for this interaction.
     pub(super) const fn at(provider: &'a ProviderId, interaction: Option<&'a InteractionId>) -> Self {
-        Self { provider, interaction, hint: None, anew: false }
+        Self { provider, interaction, onward: None, hint: None, anew: false }
     }
 
     /// The path below the issuer's.
     pub(super) fn path(&self) -> String {
         let parameters = [
             ("interaction", self.interaction.map(InteractionId::as_str)),
+            (onward::PARAMETER, self.onward.map(Onward::path)),
             ("login_hint", self.hint),
             ("prompt", self.anew.then_some("login")),
         ];
@@ -153,6 +160,11 @@ pub(super) async fn interaction_of(
     found.map(Some).ok_or_else(PageError::stale_link)
 }
 
+/// The page that a sign-in leads to, where one is named.
+pub(super) fn onward_of(params: &Params) -> Result<Option<Onward<'_>>, PageError> {
+    params.get(onward::PARAMETER).map(Onward::parse).transpose()
+}
+
 /// The `redirect_uri` at a provider: one for each, so that an answer of one cannot be taken for another's
 /// (RFC 9700 §4.4.2).
 pub(super) fn redirect_uri(issuer: &Issuer, provider: &ProviderId) -> Result<RedirectUrl, ParseError> {
@@ -178,6 +190,7 @@ pub(super) async fn begin(
     let begin = Begin {
         provider: &provider.id,
         interaction: interaction.as_ref().map(|interaction| &interaction.id),
+        onward: onward_of(&params)?,
         hint: params.get("login_hint"),
         anew: params.get("prompt") == Some("login"),
     };
@@ -198,11 +211,16 @@ pub(super) async fn begin(
     let sealed = serde_json::to_vec(&pending).map(Zeroizing::new);
     let sealed = sealed.map_err(|error| PageError::unavailable(format!("pending sign-in: {error}")))?;
     let context = seal_context(&provider.id, &state);
+    let onward = match begin.onward {
+        Some(onward) => Some(onward.seal(&app, &provider.id, &state).await?),
+        None => None,
+    };
     let login = Login {
         state_hash: TokenHash::of(&state),
         provider: provider.id.clone(),
         browser_hash: session.browser_hash(),
         interaction_id: begin.interaction.cloned(),
+        onward,
         sealed: Some(app.sealer.seal(&app.entropy, &context, &sealed).await?),
         created_at: now,
         expires_at: now.plus(app.config.lifetimes.upstream_state),

@@ -126,6 +126,7 @@ impl Farewell {
             heading: self.heading().into(),
             message: self.words(there).as_str().into(),
             link: Some(pages::Link { href: "/login".into(), text: "Sign in again".into() }),
+            away: None,
         };
         page::render(StatusCode::OK, &view, &FormTargets::own())
     }

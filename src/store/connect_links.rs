@@ -66,15 +66,20 @@ pub async fn find(db: &Db, hash: &TokenHash) -> Result<Option<ConnectLink>, Stor
         .await)
 }
 
-/// Uses the link up. `false`: it was used before, or it is too late.
-pub async fn consume(tx: &mut Tx, hash: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
+/// Uses the link up for what it led to at `begun`. `false`: it was used before, or was too old then.
+pub async fn consume(
+    tx: &mut Tx,
+    hash: &TokenHash,
+    (begun, now): (Timestamp, Timestamp),
+) -> Result<bool, StoreError> {
     let taken: Option<(UserId,)> = on!(tx, |executor| {
         sqlx::query_as(
-            "UPDATE connect_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2
+            "UPDATE connect_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $3
              RETURNING user_id",
         )
         .bind(hash)
         .bind(now)
+        .bind(begun)
         .fetch_optional(executor)
         .await
     })?;

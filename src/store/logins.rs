@@ -19,6 +19,8 @@ pub struct Login {
     pub browser_hash: TokenHash,
     /// What goes on afterwards; the account page if nothing does.
     pub interaction_id: Option<InteractionId>,
+    /// The page that goes on instead, sealed.
+    pub onward: Option<Sealed>,
     /// What must come back with the person, sealed; gone once it did.
     pub sealed: Option<Sealed>,
     /// When it began.
@@ -31,14 +33,15 @@ pub struct Login {
 
 /// Notes that a browser was sent to a provider.
 pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
-    const INSERT: &str = "INSERT INTO logins (state_hash, provider, browser_hash, interaction_id, sealed, \
-                          created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    const INSERT: &str = "INSERT INTO logins (state_hash, provider, browser_hash, interaction_id, onward, \
+                          sealed, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     on!(tx, |executor| {
         sqlx::query(INSERT)
             .bind(&login.state_hash)
             .bind(&login.provider)
             .bind(&login.browser_hash)
             .bind(&login.interaction_id)
+            .bind(&login.onward)
             .bind(&login.sealed)
             .bind(login.created_at)
             .bind(login.expires_at)
@@ -50,8 +53,8 @@ pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
 
 /// The sign-in of this `state`, unless it is too old; a finished one is found as well, and says so.
 pub async fn find(db: &Db, state: &TokenHash, now: Timestamp) -> Result<Option<Login>, StoreError> {
-    const SELECT: &str = "SELECT state_hash, provider, browser_hash, interaction_id, sealed, created_at, \
-                          expires_at, consumed_at FROM logins WHERE state_hash = $1 AND expires_at > $2";
+    const SELECT: &str = "SELECT state_hash, provider, browser_hash, interaction_id, onward, sealed, \
+                          created_at, expires_at, consumed_at FROM logins WHERE state_hash = $1 AND expires_at > $2";
     on!(db, |executor| sqlx::query_as(SELECT).bind(state).bind(now).fetch_optional(executor).await)
 }
 
@@ -97,6 +100,7 @@ mod tests {
             provider: "okta".to_owned().try_into().unwrap(),
             browser_hash: TokenHash::of("browser"),
             interaction_id: None,
+            onward: None,
             sealed: Some(pending()),
             created_at: NOW,
             expires_at: NOW.plus(Duration::from_secs(600)),

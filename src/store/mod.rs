@@ -12,6 +12,7 @@ pub mod configured;
 pub mod connect_links;
 pub mod connection_uses;
 pub mod connections;
+pub mod connects;
 pub mod consents;
 mod engine;
 #[cfg(test)]

@@ -47,7 +47,7 @@ const TOKENS: Place = Place {
 };
 
 /// All of them but the proofs of the keys themselves. What people wait for comes first.
-pub const COLUMNS: [Column; 6] = [
+pub const COLUMNS: [Column; 8] = [
     Column {
         table: "signing_keys",
         name: "sealed",
@@ -95,6 +95,8 @@ pub const COLUMNS: [Column; 6] = [
         }),
     },
     Column { table: "logins", name: "sealed", key: Key::Text("state_hash"), place: None },
+    Column { table: "logins", name: "onward", key: Key::Text("state_hash"), place: None },
+    Column { table: "connects", name: "sealed", key: Key::Text("state_hash"), place: None },
 ];
 
 /// One sealed value and where it belongs.

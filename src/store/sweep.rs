@@ -37,6 +37,7 @@ const LINES: &[Line] = &[
                 WHERE g.session_id = upstream_sessions.session_id AND g.revoked_at IS NULL AND g.expires_at > $1)",
     },
     Line { table: "logins", key: "state_hash", ended: "expires_at <= $1" },
+    Line { table: "connects", key: "state_hash", ended: "expires_at <= $1" },
     Line { table: "interactions", key: "id", ended: "expires_at <= $1" },
     // A used code is kept for an hour, so that its second use is recognised.
     Line { table: "codes", key: "hash", ended: "expires_at <= $1 - 3600000" },

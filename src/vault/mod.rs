@@ -1,12 +1,13 @@
 //! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
 //!
-//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side,
-//! [`refresh`] gets new tokens from there, and [`vend`] hands them out. [`disconnect`] ends a connection, and [`revoke`]
-//! its tokens at the vendor.
+//! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side.
+//! [`connect`] leads a person there and back, [`keep`] keeps the tokens that she fetched, [`refresh`] gets new ones, and
+//! [`vend`] hands them out. [`disconnect`] ends a connection, and [`revoke`] its tokens at the vendor.
 
 pub mod connect;
 pub mod disconnect;
 pub mod figures;
+pub mod keep;
 pub mod refresh;
 pub mod revoke;
 pub mod safe;

@@ -31,6 +31,8 @@ pub enum Fault {
     Application,
     /// The person's identity provider.
     Provider,
+    /// The service at which she has an account that is connected.
+    Vendor,
     /// A rule of the organization.
     Policy,
     /// The way the person came: an old link, another browser, a second tab.

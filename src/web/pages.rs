@@ -3,9 +3,10 @@
 //!
 //! No page holds a script, an inline style or anything from another host, so the policy
 //! `default-src 'none'; style-src 'self'; img-src 'self'` fits them all. Links and forms name paths of
-//! ours, save the way [`Back`] to a client and [`Leaving`] for a provider; [`Chrome`] puts the issuer's path before them.
+//! ours, save the way [`Back`] to a client, [`Leaving`] for a provider and [`Away`]; [`Chrome`] puts the issuer's path before them.
 
 mod account;
+mod connect;
 mod connected;
 mod consent;
 mod outcome;
@@ -25,9 +26,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 pub use self::account::{Account, Application, LinkedAccount, Session};
+pub use self::connect::{Asker, Connect, ConnectSite, ConnectUse, SiteChoice};
 pub use self::connected::{Connected, Offered, Use};
 pub use self::consent::{Asks, Client, Consent, Further, RefusedScope, ReturnsTo, Scope};
-pub use self::outcome::{Back, Done, ErrorPage, Leaving, Link};
+pub use self::outcome::{Away, Back, Done, ErrorPage, Leaving, Link};
 pub use self::shown::{Host, LocalPath, Moment, Name, Plain, Prose, Span};
 pub use self::sign_in::{Asking, Chooser, DevSignIn, EmailForm, ProviderChoice, TestUser};
 

@@ -216,6 +216,42 @@ pub async fn set_label(tx: &mut Tx, id: &ConnectionId, label: Option<&str>) -> R
     })
 }
 
+/// Writes what the vendor calls the account and what it belongs to.
+pub async fn set_account_names(
+    tx: &mut Tx,
+    id: &ConnectionId,
+    (account_name, tenant): (Option<&str>, Option<&str>),
+) -> Result<(), StoreError> {
+    on!(tx, |executor| {
+        sqlx::query("UPDATE connections SET account_name = $2, tenant = $3 WHERE id = $1")
+            .bind(id)
+            .bind(account_name)
+            .bind(tenant)
+            .execute(executor)
+            .await
+            .map(drop)
+    })
+}
+
+/// Adds to what else the vendor said of the account, if the tokens are still those of `generation`.
+pub async fn set_details(
+    tx: &mut Tx,
+    id: &ConnectionId,
+    generation: i64,
+    details: &BTreeMap<String, String>,
+) -> Result<bool, StoreError> {
+    let set = on!(tx, |executor| {
+        sqlx::query("UPDATE connections SET details = $3 WHERE id = $1 AND generation = $2")
+            .bind(id)
+            .bind(generation)
+            .bind(Json(details))
+            .execute(executor)
+            .await
+            .map(|done| done.rows_affected())
+    })?;
+    Ok(set == 1)
+}
+
 /// Makes it the one that is meant where nobody says which. `None`: none of that name is, until one is chosen.
 pub async fn set_default(
     tx: &mut Tx,

@@ -55,6 +55,16 @@ pub struct Done {
     pub message: Prose,
     /// Where to go from here.
     pub link: Option<Link>,
+    /// Where to go from here, where that is not with us.
+    pub away: Option<Away>,
+}
+
+/// A link to a page that is not ours, whose address was checked.
+pub struct Away {
+    /// Where it goes.
+    pub href: String,
+    /// What it says.
+    pub text: Name,
 }
 
 /// Says that something is done here, and leads on to a provider where it is yet to be done.

@@ -89,6 +89,7 @@ fn done() -> Done {
         heading: "You are signed out".into(),
         message: "You can close this page.".into(),
         link: Some(Link { href: "/\\evil.example".into(), text: "Sign in again".into() }),
+        away: None,
     }
 }
 
@@ -140,6 +141,35 @@ fn account() -> Account {
     }
 }
 
+fn connect() -> Connect {
+    Connect {
+        chrome: chrome(false),
+        csrf: hostile(),
+        action: "/connect/github".into(),
+        link: Some(hostile()),
+        account: Some(hostile()),
+        vendor: name(),
+        person: person(),
+        asker: Some(Asker { client: name(), resource: Some(name()) }),
+        connected_as: Some(name()),
+        further: true,
+        uses: vec![ConnectUse { resource: name(), words: vec![name(), name()] }],
+        scopes: vec![name(), name()],
+    }
+}
+
+fn connect_site() -> ConnectSite {
+    let site = || SiteChoice { value: hostile(), name: name(), address: Some(name()) };
+    ConnectSite {
+        chrome: chrome(false),
+        csrf: hostile(),
+        action: "/connect/github/site".into(),
+        state: hostile(),
+        vendor: name(),
+        sites: vec![site(), site()],
+    }
+}
+
 fn dev_sign_in() -> DevSignIn {
     let user = || TestUser { value: hostile(), name: name(), email: name(), note: Some(name()) };
     DevSignIn {
@@ -172,6 +202,8 @@ fn attributes<'a>(elements: &[ElementRef<'a>], attribute: &str) -> Vec<&'a str> 
 #[case::error(render(&error()))]
 #[case::done(render(&done()))]
 #[case::account(render(&account()))]
+#[case::connect(render(&connect()))]
+#[case::connect_site(render(&connect_site()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_hostile_name_stays_a_name(#[case] page: Html) {
     assert!(page.errors.is_empty(), "{:?}", page.errors);
@@ -210,6 +242,8 @@ fn the_way_out_leads_to_the_providers_own_address_and_nowhere_else() {
 #[case::consent(render(&consent()))]
 #[case::chooser(render(&chooser()))]
 #[case::account(render(&account()))]
+#[case::connect(render(&connect()))]
+#[case::connect_site(render(&connect_site()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_hostile_name_neither_reorders_nor_floods_the_page(#[case] page: Html) {
     let mut seen = 0;
@@ -233,6 +267,8 @@ fn a_hostile_name_neither_reorders_nor_floods_the_page(#[case] page: Html) {
 #[case::done(render(&done()))]
 #[case::leaving(render(&leaving()))]
 #[case::account(render(&account()))]
+#[case::connect(render(&connect()))]
+#[case::connect_site(render(&connect_site()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_page_can_be_heard_and_worked_by_keyboard(#[case] page: Html) {
     for one in ["html[lang=en]", "title", "h1", "main#main", "body > header", "a.skip[href='#main']"] {

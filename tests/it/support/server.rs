@@ -192,6 +192,30 @@ impl Server {
         on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
     }
 
+    /// How many rows there are of what stands behind `FROM`.
+    pub(crate) async fn count(&self, from: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {from}"));
+        on!(self, |connection| sqlx::query_scalar(query).fetch_one(connection).await)
+    }
+
+    /// Whether any column of a table holds this text, in whatever form a database writes bytes.
+    pub(crate) async fn holds(&self, table: &str, text: &str) -> bool {
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let rows: Vec<String> = if self.database.starts_with("sqlite") {
+            let columns = sqlx::AssertSqlSafe(format!(
+                "SELECT group_concat('ifnull(hex(CAST(' || name || ' AS BLOB)), '''')', ' || ') FROM pragma_table_info('{table}')"
+            ));
+            let columns: String =
+                on!(self, |connection| sqlx::query_scalar(columns).fetch_one(connection).await);
+            let rows = sqlx::AssertSqlSafe(format!("SELECT lower({columns}) FROM {table}"));
+            on!(self, |connection| sqlx::query_scalar(rows).fetch_all(connection).await)
+        } else {
+            let rows = sqlx::AssertSqlSafe(format!("SELECT lower(t::text) FROM {table} t"));
+            on!(self, |connection| sqlx::query_scalar(rows).fetch_all(connection).await)
+        };
+        rows.iter().any(|row| row.contains(&hex) || row.contains(&text.to_lowercase()))
+    }
+
     /// The reasons in the record of this event, by the alphabet: while the clock stands still, the record has no order.
     pub(crate) async fn reasons(&self, event: &str) -> Vec<String> {
         let mut reasons = self.on_record(event, "reason").await;

@@ -1,6 +1,7 @@
 //! Accounts elsewhere, whose tokens the house keeps.
 
 mod canary;
+mod connect;
 mod crash;
 mod disconnect;
 mod house;
