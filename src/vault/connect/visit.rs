@@ -109,10 +109,9 @@ impl<'a> Visit<'a> {
         let further = configured.account.several && !rows.is_empty();
         let renews = match (&way.account, &link) {
             (Some(id), _) => Some(rows.into_iter().find(|row| row.id == *id).ok_or_else(stale)?),
-            // What a link asks for is wanted of the account that is meant where nobody says which.
-            (None, Some(_)) => rows.into_iter().next(),
             (None, None) if further => None,
-            (None, None) => rows.into_iter().next(),
+            // What a link asks for is wanted of the account that is meant where nobody says which.
+            (None, _) => rows.into_iter().next(),
         };
         if renews.as_ref().is_some_and(|row| row.state == State::Disabled) {
             return Err(failure::disabled(configured));
