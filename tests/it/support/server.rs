@@ -200,7 +200,7 @@ impl Server {
 
     /// Whether any column of a table holds this text, in whatever form a database writes bytes.
     pub(crate) async fn holds(&self, table: &str, text: &str) -> bool {
-        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let rows: Vec<String> = if self.database.starts_with("sqlite") {
             let columns = sqlx::AssertSqlSafe(format!(
                 "SELECT group_concat('ifnull(hex(CAST(' || name || ' AS BLOB)), '''')', ' || ') FROM pragma_table_info('{table}')"
