@@ -294,8 +294,8 @@ pub(crate) fn free_port() -> u16 {
         .unwrap()
 }
 
-/// A client of the tests' own.
+/// A client of the tests' own, which leaves redirects to whoever asked.
 #[expect(clippy::disallowed_methods, reason = "bounds are for the product's own requests")]
 pub(crate) fn http() -> reqwest::Client {
-    reqwest::Client::new()
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }

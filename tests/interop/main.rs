@@ -21,6 +21,7 @@ mod keycloak;
 mod managed;
 mod program;
 mod upstream;
+mod vault;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rstest::rstest;

@@ -11,7 +11,8 @@
 //
 // Prints {"issuer","control"} in one line when it listens; ends when its standard input closes. The control address
 // takes POSTs: /rotate (fresh signing keys, the old ones gone), /users/LOGIN (merges the body into the claims),
-// /fail (answers every request with the body's `status` until told `{}`).
+// /fail (answers every request with the body's `status` until told `{}`), /grants (answers how many token requests of
+// each grant type were given tokens, and how many refused).
 
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
@@ -20,6 +21,7 @@ import { registerIdJag } from './id_jag.mjs';
 
 const config = JSON.parse(process.env.PROVIDER ?? '{}');
 const users = config.users ?? {};
+const grants = { given: {}, refused: {} };
 const EMAIL_CLAIMS = ['email', 'email_verified'];
 
 function signingKeys() {
@@ -89,6 +91,12 @@ function provider(issuer) {
     }),
   });
   if (config.id_jag) registerIdJag(instance, { table: config.id_jag, key: keys[0], users });
+  const count = (outcome) => ({ oidc }) => {
+    const type = oidc.params?.grant_type;
+    grants[outcome][type] = (grants[outcome][type] ?? 0) + 1;
+  };
+  instance.on('grant.success', count('given'));
+  instance.on('grant.error', count('refused'));
   instance.on('server_error', (_, error) => console.error(error));
   return instance.callback();
 }
@@ -117,6 +125,7 @@ const control = createServer(async (request, response) => {
   if (command === 'rotate') handler = provider(issuer);
   else if (command === 'users' && login) users[login] = { ...users[login], ...value };
   else if (command === 'fail') failing = value.status;
+  else if (command === 'grants') response.write(JSON.stringify(grants));
   else response.statusCode = 404;
   response.end();
 });

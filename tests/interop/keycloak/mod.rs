@@ -12,8 +12,4 @@ mod step_up;
 mod trouble;
 mod workload;
 
-/// The browser's client, which leaves redirects to it.
-#[expect(clippy::disallowed_methods, reason = "bounds are for the product's own requests")]
-fn http() -> reqwest::Client {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
-}
+use crate::house::http;
