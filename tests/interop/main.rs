@@ -13,6 +13,9 @@
 mod house;
 
 mod bound;
+#[path = "../it/support/browser.rs"]
+#[expect(dead_code, reason = "shared with the stories, which need more of it")]
+mod browser;
 mod conformance;
 mod desk;
 mod dev;

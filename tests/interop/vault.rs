@@ -1,9 +1,6 @@
 //! The vault before an authorization server that we did not write: npm `oidc-provider`, which replaces a public client's
 //! refresh token at each use, and ends the whole grant when one comes twice.
 
-#[path = "../it/support/browser.rs"]
-#[expect(dead_code, reason = "shared with the stories, which need more of it")]
-mod browser;
 #[path = "../house/kept.rs"]
 mod kept;
 
@@ -27,8 +24,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use url::Url;
 
-use self::{browser::Browser, kept::keep};
-use super::{LOGIN, Peer, fresh_schema, http, node};
+use self::kept::keep;
+use super::{LOGIN, Peer, browser::Browser, fresh_schema, http, node};
 
 const REDIRECT_URI: &str = "https://vault.test/callback";
 const API: &str = "https://api.vault.test";
