@@ -25,7 +25,7 @@ use house::{
 async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
     // A second server, so that the consent page says what the first may use there.
     let resources = vec!["http://127.0.0.1:9/mcp".to_owned()];
-    let house = House::build(Plan { chooser: true, resources, ..Plan::default() }).await;
+    let house = House::build(Plan { chooser: true, resources, connection: true, ..Plan::default() }).await;
     let verifier = "v".repeat(43);
     let challenge = CodeChallenge::of(&verifier);
     let authorize = Url::parse_with_params(
@@ -50,10 +50,11 @@ async fn a_person_can_use_every_page_by_keyboard_and_without_a_barrier() {
         "login": LOGIN,
         "provider": "acme",
         "untick": "notes:write",
+        "connection": "files",
         "output": output,
     });
     let seen = play(node("pages.mjs").env("PAGES", pages.to_string()), "");
-    for page in ["chooser", "consent", "account", "error", "done"] {
+    for page in ["chooser", "consent", "account", "connect", "connected", "accounts", "error", "done"] {
         assert_eq!(seen.iter().filter(|line| line["page"] == page).count(), 4, "{page}: {seen:?}");
     }
 

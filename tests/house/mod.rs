@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) resources: Vec<String>,
     /// Whether the upstream issues identity assertions for the agent, and the broker takes them for reading.
     pub(crate) managed: bool,
+    /// Whether a person can connect her account at the upstream, as `files`, so that the sample may use it for reading.
+    pub(crate) connection: bool,
     /// What the configuration says besides: members of its sections.
     pub(crate) config: Value,
     /// Where the broker listens; at a free port otherwise.
@@ -81,6 +83,7 @@ impl Default for Plan {
             sample: json!({}),
             resources: Vec::new(),
             managed: false,
+            connection: false,
             config: json!({}),
             port: None,
             chooser: false,
@@ -170,7 +173,7 @@ fn upstream(issuer: &str, sample: &str, plan: &Plan) -> Peer {
     let mut client = json!({
         "client_id": AT_UPSTREAM,
         "client_secret": UPSTREAM_SECRET,
-        "redirect_uris": [format!("{issuer}/login/acme/callback")],
+        "redirect_uris": [format!("{issuer}/login/acme/callback"), format!("{issuer}/connect/files/callback")],
     });
     merge(&mut client, &plan.upstream_client);
     let agent = |id: &str, method: &str| {
@@ -214,6 +217,15 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         "sign_in": { "email_domains": ["acme.test"] },
     });
     merge(&mut acme, &json!({ "issuer": upstream }));
+    let files = json!({
+        "preset": "oidc",
+        "name": "Acme Files",
+        "issuer": upstream,
+        "client_id": AT_UPSTREAM,
+        "client_secret": UPSTREAM_SECRET,
+        "scopes": ["openid", "profile"],
+        "use": { "sample": { "notes:read": ["email"] } },
+    });
     if plan.managed {
         let servers = (0..plan.resources.len()).map(|number| format!("server-{number}"));
         for resource in servers.chain(["sample".to_owned()]) {
@@ -268,6 +280,9 @@ fn configuration(issuer: &str, port: u16, upstream: Option<&str>, sample: &str, 
         "resources": resources,
         "clients": clients,
     });
+    if plan.connection {
+        config["connections"] = json!({ "files": files });
+    }
     for (section, members) in plan.config.as_object().unwrap() {
         for (name, value) in members.as_object().unwrap() {
             config[section][name] = value.clone();

@@ -1,11 +1,13 @@
-// Our pages in Debian's Chromium: a person signs in, unticks a scope and allows by keyboard alone, and looks at her
-// account, and leaves when the name on the page is not hers; on a phone and on a desktop, light and dark.
+// Our pages in Debian's Chromium: a person signs in, unticks a scope and allows by keyboard alone, looks at her account,
+// connects one elsewhere and disconnects it, and leaves when the name on the page is not hers; on a phone and on a
+// desktop, light and dark.
 //
 // $PAGES:
 //   issuer, authorize   our issuer and a whole authorization URL, whose redirect_uri is a loopback one of any port
 //   login               at the provider's form
 //   provider            the one to choose where there is a choice
 //   untick              the value of the scope to give up
+//   connection          the account to connect, at the same provider
 //   output              a folder for the screenshots
 //   chromium            its path
 //
@@ -112,6 +114,24 @@ async function leave(look) {
   await context.close();
 }
 
+// From her account page to the vendor, where she is signed in, and back.
+async function connect(page, seen) {
+  await tabTo(page, `a[href$="/connect/${options.connection}"]`);
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname.endsWith(`/connect/${options.connection}`));
+  await inspect(page, 'connect', seen);
+  await tabTo(page, 'main button.main');
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname.endsWith(`/connect/${options.connection}/callback`));
+  await inspect(page, 'connected', seen);
+  await page.goto(`${issuer}/account`);
+  await inspect(page, 'accounts', seen);
+  await tabTo(page, 'form[action$="/account/connections/end"] button');
+  await page.keyboard.press('Enter');
+  await page.locator('[role=status]').waitFor();
+  assert.equal(await page.locator('form[action$="/account/connections/end"]').count(), 0, 'disconnected');
+}
+
 async function visit(look) {
   const { context, page, seen } = await signIn(look, { first: (page, seen) => inspect(page, 'chooser', seen) });
   const scope = `input[type=checkbox][value="${untick}"]`;
@@ -128,6 +148,7 @@ async function visit(look) {
 
   await page.goto(`${issuer}/account`);
   await inspect(page, 'account', seen);
+  await connect(page, seen);
 
   const wrong = new URL(authorize);
   wrong.searchParams.set('redirect_uri', 'https://elsewhere.example/callback');
