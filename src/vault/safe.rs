@@ -140,13 +140,16 @@ impl Safe {
     }
 
     async fn open_at(&self, place: Place<'_>, sealed: &Sealed, now: Timestamp) -> Result<Kept, OpenError> {
-        self.watch(now);
+        if self.count(now) {
+            tracing::error!(opened = MANY_OPENS, within = ?WINDOW, "the vault is opened remarkably often");
+        }
         let plain = self.sealer.open(&place.context(), sealed).await?;
         let Read { access, refresh } = serde_json::from_slice(&plain).map_err(|_| OpenError::Unknown)?;
         Ok(Kept { access, refresh })
     }
 
-    fn watch(&self, now: Timestamp) {
+    /// Counts an opening. Whether they have become remarkably many just now.
+    fn count(&self, now: Timestamp) -> bool {
         self.opened.fetch_add(1, Ordering::Relaxed);
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let (began, count) = &mut *window;
@@ -154,9 +157,7 @@ impl Safe {
             (*began, *count) = (now, 0);
         }
         *count = count.saturating_add(1);
-        if *count == MANY_OPENS {
-            tracing::error!(opened = MANY_OPENS, within = ?WINDOW, "the vault is opened remarkably often");
-        }
+        *count == MANY_OPENS
     }
 }
 
@@ -209,6 +210,19 @@ mod tests {
         for moved in elsewhere {
             assert_eq!(safe.open(&moved, now).await.unwrap_err(), OpenError::Tampered, "{moved:?}");
         }
+    }
+
+    #[test]
+    fn remarkably_many_openings_are_told_once_a_window() {
+        let safe = safe();
+        let told = |at: u64, openings: u32| {
+            let now = Timestamp::from_secs(at.try_into().unwrap());
+            (0..openings).filter(|_| safe.count(now)).count()
+        };
+        assert_eq!(told(100, MANY_OPENS - 1), 0);
+        assert_eq!(told(160, MANY_OPENS - 1), 0, "those of a minute ago count no more");
+        assert_eq!((told(219, 1), told(219, MANY_OPENS)), (1, 0));
+        assert_eq!(told(220, MANY_OPENS), 1);
     }
 
     #[test]

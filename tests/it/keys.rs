@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery::{
     clock::Clock,
-    config::{Config, encryption::EncryptionKey, environment::Environment},
+    config::encryption::EncryptionKey,
     entropy::Entropy,
     ids::{ConnectionId, ConnectionName, UserId},
     seal::Sealer,
@@ -38,7 +38,8 @@ fn blocks(kind: &str) -> Vec<&'static str> {
     blocks.into_iter().map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-fn shell(folder: &Path, line: &str) -> String {
+/// `new`: what is in `CHANCERY_KEY`.
+fn shell(folder: &Path, new: &str, line: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_chancery"));
     let output = Command::new("sh")
         .args(["-c", line])
@@ -46,7 +47,7 @@ fn shell(folder: &Path, line: &str) -> String {
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", program.parent().unwrap().display()))
         .env("CHANCERY_CONFIG", "chancery.yaml")
-        .env("CHANCERY_KEY", NEW)
+        .env("CHANCERY_KEY", new)
         .env("CHANCERY_KEY_OLD", OLD)
         .output()
         .unwrap();
@@ -93,6 +94,8 @@ async fn the_guide_can_be_followed_word_for_word() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let configure = |keys: &str| fs::write(folder.join("chancery.yaml"), format!("{keys}{AROUND}")).unwrap();
+    let generated = shell(folder, "", "chancery keys generate");
+    let shell = |folder, line| shell(folder, generated.trim_end(), line);
     configure("encryption: { keys: [{ id: \"2025-11\", key: \"${CHANCERY_KEY_OLD}\" }] }\n");
     shell(folder, "chancery keys rotate");
     connect(folder, 2).await;
@@ -119,30 +122,18 @@ async fn the_guide_can_be_followed_word_for_word() {
     assert!(listed.contains("2026-11  seals  4 values") && !listed.contains("2025-11"), "{listed}");
 }
 
-/// Puts other keys into the server's configuration file, and gives what is in it then.
-pub(crate) fn with_keys(server: &Server, keys: &str) -> Config {
-    let file = server.config_file();
-    let text = fs::read_to_string(&file).unwrap();
-    let keys = format!("encryption: {{ keys: [{keys}] }}");
-    let lines = text.lines().map(|line| if line.starts_with("encryption:") { &keys } else { line });
-    let text = lines.collect::<Vec<_>>().join("\n");
-    fs::write(&file, &text).unwrap();
-    Config::parse(&text, "test.yaml", &Environment::of([])).unwrap_or_else(|problems| panic!("{problems}"))
-}
-
 #[rstest]
 #[tokio::test]
 async fn people_notice_nothing_while_the_key_is_changed(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(server) = Server::start(on).await else { return };
-    let text = fs::read_to_string(server.config_file()).unwrap();
-    let old = text.split("keys: [").nth(1).unwrap().split("] }").next().unwrap();
+    let old = server.keys();
     let new = format!("{{ id: k2, key: \"{NEW}\" }}");
     let (client, browser) = (Client::desk(), Browser::new());
     let tokens = client.obtain(&server, &browser, "ada").await;
 
-    let below = server.twin_with(with_keys(&server, &format!("{old}, {new}"))).await;
+    let below = server.twin_with(server.with_keys(&format!("{old}, {new}"))).await;
     let tokens = client.refresh(&below, tokens.refresh()).await;
-    let on_top = server.twin_with(with_keys(&server, &format!("{new}, {old}"))).await;
+    let on_top = server.twin_with(server.with_keys(&format!("{new}, {old}"))).await;
     let tokens = client.refresh(&on_top, tokens.refresh()).await;
     // Somebody is on her way to her provider, sent by a server that seals with the old key.
     let under_way = Browser::new();
@@ -156,7 +147,7 @@ async fn people_notice_nothing_while_the_key_is_changed(#[values(On::Sqlite, On:
     assert!(rotated.out.contains("`k1` has 1 value (logins 1), which end by themselves"), "{}", rotated.out);
     on_top.app.reload_keys().await.unwrap();
     server.app.reload_keys().await.unwrap_err();
-    with_keys(&server, &new);
+    server.with_keys(&new);
     let refused = server.command(&["keys", "list"]);
     assert_eq!(refused.code, 1);
     assert!(
@@ -167,7 +158,7 @@ async fn people_notice_nothing_while_the_key_is_changed(#[values(On::Sqlite, On:
 
     // Ten minutes later.
     server.execute("DELETE FROM logins").await;
-    let alone = server.twin_with(with_keys(&server, &new)).await;
+    let alone = server.twin_with(server.with_keys(&new)).await;
     assert_eq!(client.refresh(&alone, tokens.refresh()).await.status, 200);
     assert_eq!(server.recorded("key.dropped").await, 1);
     let list = server.command(&["keys", "list"]);

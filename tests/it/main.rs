@@ -42,6 +42,7 @@ mod record;
 mod refresh;
 mod registration;
 mod removed_provider;
+mod rooms;
 mod secrets;
 mod shut_out;
 mod sign_in;

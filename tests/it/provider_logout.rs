@@ -7,7 +7,7 @@ use serde_json::json;
 use url::Url;
 use wiremock::ResponseTemplate;
 
-use crate::keys::{NEW, with_keys};
+use crate::keys::NEW;
 use crate::support::{Browser, Client, On, Server, Upstream, browser::Page, upstream::json_of};
 
 const LOGOUT: &str = "/logout";
@@ -92,9 +92,7 @@ async fn signing_out_leads_to_the_provider_and_back(
 async fn the_id_token_is_moved_to_a_new_encryption_key(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some((upstream, server)) = one(on).await else { return };
     signed_in(&upstream, &server).await;
-    let text = std::fs::read_to_string(server.config_file()).unwrap();
-    let old = text.split("keys: [").nth(1).unwrap().split("] }").next().unwrap();
-    with_keys(&server, &format!("{{ id: k2, key: \"{NEW}\" }}, {old}"));
+    server.with_keys(&format!("{{ id: k2, key: \"{NEW}\" }}, {}", server.keys()));
     let rotated = server.command(&["keys", "rotate", "--encryption"]);
     assert!(rotated.out.contains("moved 2, replaced by others meanwhile 0, refused 0"), "{}", rotated.out);
     let list = server.command(&["keys", "list"]).out;

@@ -92,9 +92,18 @@ impl Stage {
     }
 
     async fn rewrap(&self, stop: &CancellationToken, told: &mut impl FnMut(Progress)) -> Report {
+        self.rewrap_at(100_000, stop, told).await
+    }
+
+    async fn rewrap_at(
+        &self,
+        rate: u32,
+        stop: &CancellationToken,
+        told: &mut impl FnMut(Progress),
+    ) -> Report {
         let sealer = sealer(BOTH);
         let (db, clock, entropy) = (&self.fresh.db, &self.clock, &self.entropy);
-        let rate = NonZeroU32::new(100_000).unwrap();
+        let rate = NonZeroU32::new(rate).unwrap();
         Rewrap { db, sealer: &sealer, clock, entropy, rate, stop }.run(told).await.unwrap()
     }
 
@@ -236,6 +245,22 @@ async fn it_can_be_interrupted_and_run_again_and_twice_at_once(#[values(On::Sqli
     assert_eq!((one.progress.refused, other.progress.refused), (0, 0));
     stage.prove(NEW).await.unwrap();
     stage.all_open(NEW).await;
+}
+
+/// No more than a hundred at a time, and those no sooner than the rate allows.
+#[rstest]
+#[tokio::test]
+async fn it_takes_its_time(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(stage) = Stage::with(on, 250).await else { return };
+    stage.prove(BOTH).await.unwrap();
+    let mut batches = Vec::new();
+    let mut told = |progress: Progress| batches.push((std::time::Instant::now(), progress.moved));
+    stage.rewrap_at(400, &CancellationToken::new(), &mut told).await;
+    assert!(batches.windows(2).all(|pair| pair[1].1 - pair[0].1 <= 100), "{batches:?}");
+    let (first, last) = (batches[1], batches.last().unwrap());
+    assert_eq!(last.1, 253);
+    // Of five batches four wait a quarter of a second at least.
+    assert!(last.0 - first.0 >= Duration::from_millis(900), "{batches:?}");
 }
 
 #[rstest]

@@ -60,14 +60,14 @@ pub(crate) async fn chancery(
         secret: Secret::new(secret.clone()),
         redirect_uri: format!("{issuer}/login/test/callback").try_into().unwrap(),
     };
-    let key = STANDARD.encode(Entropy::System.bytes::<32>());
+    let [key, older] = [(); 2].map(|()| STANDARD.encode(Entropy::System.bytes::<32>()));
     let test = TestProvider::bind(0, client, Clock::System, Entropy::System).await.unwrap();
     let mut yaml = String::new();
     write!(
         yaml,
         r#"server: {{ issuer: "{issuer}", listen: "127.0.0.1:{port}", admin_listen: "127.0.0.1:0" }}
 database: {{ url: "{database}" }}
-encryption: {{ keys: [{{ id: k1, key: "{key}" }}] }}
+encryption: {{ keys: [{{ id: k1, key: "{key}" }}, {{ id: k0, key: "{older}" }}] }}
 providers:
   test: {{ preset: oidc, issuer: "{}", client_id: chancery, client_secret: "{secret}", sign_in: {{ anyone: true }}{provider} }}
 resources:

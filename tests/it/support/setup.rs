@@ -189,6 +189,21 @@ impl Server {
         self.folder.path().join(CONFIG_FILE)
     }
 
+    /// The encryption keys in its configuration file, as they stand there.
+    pub(crate) fn keys(&self) -> String {
+        let text = std::fs::read_to_string(self.config_file()).unwrap();
+        text.split("keys: [").nth(1).unwrap().split("] }\n").next().unwrap().to_owned()
+    }
+
+    /// Puts other encryption keys there, and gives what is in the file then.
+    pub(crate) fn with_keys(&self, keys: &str) -> Config {
+        let text = std::fs::read_to_string(self.config_file()).unwrap();
+        let text = text.replace(&format!("keys: [{}]", self.keys()), &format!("keys: [{keys}]"));
+        std::fs::write(self.config_file(), &text).unwrap();
+        Config::parse(&text, CONFIG_FILE, &Environment::of([]))
+            .unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
     /// Another instance on the same database, by the same clock, with a configuration of its own.
     pub(crate) async fn twin_with(&self, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,5 +9,6 @@ mod kill;
 mod misuse;
 mod operator;
 mod refresh;
+mod rewrap;
 mod trouble;
 mod upkeep;
