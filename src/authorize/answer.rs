@@ -6,6 +6,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
+use sqlx::types::Json;
 
 use crate::{
     app::App,
@@ -53,11 +54,17 @@ pub(super) async fn answer(
         let problem = "Tick at least one thing that the application may do, or choose not to allow it.";
         return ask(&app, &opened, &session, signed_in, &decision, Some(problem)).await;
     }
+    let uses = consent_page::uses(&app.config, opened.audience, &decision.granted);
+    if form.get("told") != Some(uses.to_string().as_str()) {
+        let problem = "What it would be able to do has changed in the meantime. Please read it again.";
+        return ask(&app, &opened, &session, signed_in, &decision, Some(problem)).await;
+    }
     let consent = Consent {
         user_id: signed_in.user_id.clone(),
         client_id: opened.client.id.clone(),
         purpose: opened.audience.purpose(),
         scope: allowed.clone(),
+        uses: Json(uses),
         redirect_host: opened.interaction.request.reply.redirect_uri.host(),
         document: opened.client.fingerprint().cloned(),
         granted_at: app.clock.now(),

@@ -10,10 +10,10 @@ use crate::{
         opened::{Opened, subject_of},
     },
     clients::{Client, Origin as ClientOrigin},
-    config::{Config, resource::Resource},
+    config::{Config, connection::Uses, resource::Resource},
     identity::{person::person, session::BrowserSession},
     idp,
-    ids::ResourceId,
+    ids::{ConnectionName, ResourceId},
     oauth::{
         authorization::ValidatedRequest,
         grant_type::GrantType,
@@ -50,10 +50,12 @@ pub(super) async fn ask(
     let request: &ValidatedRequest = &interaction.request;
     let redirect_uri = &request.reply.redirect_uri;
     let lifetimes = &app.config.lifetimes;
+    let told = uses(&app.config, *audience, &decision.granted);
     let view = pages::Consent {
         chrome: app.chrome(),
         interaction: interaction.id.to_string(),
         csrf: session.csrf_token(),
+        told: told.to_string(),
         client: asking(client, redirect_uri),
         returns_to: returns_to(redirect_uri),
         asks: match audience {
@@ -74,6 +76,7 @@ pub(super) async fn ask(
                 value: scope.to_string(),
                 words: audience.words(scope).unwrap_or(scope.as_str()).into(),
                 further: further(&app.config, *audience, scope),
+                accounts: accounts(&app.config, &told, scope),
                 ticked: true,
             })
             .collect(),
@@ -94,6 +97,24 @@ pub(super) async fn ask(
         problem: problem.map(Into::into),
     };
     Ok(page::render(StatusCode::OK, &view, &FormTargets::also(redirect_uri.form_action_source())))
+}
+
+/// What these scopes let the servers of the resource use of a person's accounts elsewhere.
+pub(super) fn uses(config: &Config, audience: Audience<'_>, scopes: &ScopeSet) -> Uses {
+    match audience {
+        Audience::Resource(resource) => config.connections.needed_by(&resource.id, scopes),
+        Audience::Idp(_) => Uses::default(),
+    }
+}
+
+/// The same in words, for one scope.
+fn accounts(config: &Config, uses: &Uses, scope: &Scope) -> Vec<pages::VendorAccount> {
+    let account = |(name, needed): (&ConnectionName, &ScopeSet)| {
+        let vendor = config.connections.get(name)?.title.as_str().into();
+        let scopes = needed.iter().map(|scope| scope.as_str().into()).collect();
+        Some(pages::VendorAccount { vendor, scopes })
+    };
+    uses.of(scope).filter_map(account).collect()
 }
 
 /// What the servers of the resource may use elsewhere for a person who allows `scope` there (RFC 8693).

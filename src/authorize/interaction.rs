@@ -13,7 +13,7 @@ use crate::{
     audit::{About, Event, Kind},
     authorize::{
         code::issue_code,
-        consent_page::ask,
+        consent_page::{self, ask},
         next::{self, Step},
         opened::{Opened, decide, open, sufficient},
         send_error,
@@ -42,7 +42,9 @@ pub(super) async fn show(
             let decision = decide(&app, &opened, signed_in, &request.scope).await?;
             let remembered =
                 consents::find(&app.db, &signed_in.user_id, &opened.client.id, &request.purpose).await?;
-            let step = next::with_session(request, &opened.client, decision.clone(), remembered.as_ref());
+            let told = consent_page::uses(&app.config, opened.audience, &decision.granted);
+            let before = (&told, remembered.as_ref());
+            let step = next::with_session(request, &opened.client, decision.clone(), before);
             if let Step::AskConsent(_) = step {
                 return ask(&app, &opened, &session, signed_in, &decision, None).await;
             }

@@ -3,6 +3,7 @@
 use crate::{
     clients::Client,
     clock::Timestamp,
+    config::connection::Uses,
     oauth::{
         authorization::ValidatedRequest,
         error::{ErrorCode, OAuthError},
@@ -56,13 +57,13 @@ pub(super) fn with_session(
     request: &ValidatedRequest,
     client: &Client,
     decision: Decision,
-    remembered: Option<&Consent>,
+    (uses, remembered): (&Uses, Option<&Consent>),
 ) -> Step {
     if !decision.is_allowed() {
         let refused = decision.refused.into_iter().map(|(_, reason)| reason);
         return Step::NotEntitled(decision.barred.into_iter().chain(refused).collect());
     }
-    if may_skip_consent(request, client, &decision.granted, remembered) {
+    if may_skip_consent(request, client, (&decision.granted, uses), remembered) {
         return Step::Finish(decision.granted);
     }
     if request.prompt.none {
@@ -73,11 +74,12 @@ pub(super) fn with_session(
 
 /// Consent is remembered only where the client at the other end is surely the one that was allowed: its identity is
 /// assured, the answer goes to the same host over https, its document has the addresses and keys that it had then, and
-/// no other site sent the person here.
+/// no other site sent the person here. And it covers what she was told: not accounts of hers elsewhere that the operator
+/// has let the resource use since.
 fn may_skip_consent(
     request: &ValidatedRequest,
     client: &Client,
-    scope: &ScopeSet,
+    (scope, uses): (&ScopeSet, &Uses),
     remembered: Option<&Consent>,
 ) -> bool {
     remembers_consent(client, &request.reply.redirect_uri)
@@ -85,6 +87,7 @@ fn may_skip_consent(
         && !request.cross_site
         && remembered.is_some_and(|consent| {
             scope.is_subset(&consent.scope)
+                && consent.uses.cover(uses)
                 && consent.redirect_host == request.reply.redirect_uri.host()
                 && consent.document.as_ref() == client.fingerprint()
         })

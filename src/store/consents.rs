@@ -1,8 +1,11 @@
 //! Table `consents`: what users allowed clients.
 
+use sqlx::types::Json;
+
 use super::{Db, StoreError, Tx, on};
 use crate::{
     clock::Timestamp,
+    config::connection::Uses,
     ids::{ClientId, UserId},
     oauth::{purpose::Purpose, scope::ScopeSet},
     secret::TokenHash,
@@ -21,6 +24,8 @@ pub struct Consent {
     /// What.
     #[sqlx(try_from = "String")]
     pub scope: ScopeSet,
+    /// What she was told that it lets the resource use of her accounts elsewhere.
+    pub uses: Json<Uses>,
     /// The host that the answer went to.
     pub redirect_host: String,
     /// What the client's document said then of its addresses and keys, hashed; none of a client without a document.
@@ -57,14 +62,15 @@ pub async fn answer(
     (asked, requested_at): (&ScopeSet, Timestamp),
 ) -> Result<(), StoreError> {
     let before = hold(tx, consent).await?;
-    let stays = if before.document != consent.document {
-        ScopeSet::default()
+    let (stays, told) = if before.document != consent.document {
+        (ScopeSet::default(), Uses::default())
     } else if before.granted_at > requested_at {
-        before.scope
+        (before.scope, before.uses.0)
     } else {
-        before.scope.difference(asked)
+        (before.scope.difference(asked), before.uses.0)
     };
-    put(tx, &Consent { scope: stays.union(&consent.scope), ..consent.clone() }).await
+    let uses = Json(consent.uses.0.clone().of_these_and(asked, told));
+    put(tx, &Consent { scope: stays.union(&consent.scope), uses, ..consent.clone() }).await
 }
 
 /// The consent in whose place this one is to be put, held until the transaction ends; an empty one where there is none.
@@ -86,11 +92,11 @@ async fn hold(tx: &mut Tx, consent: &Consent) -> Result<Consent, StoreError> {
 async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
     on!(tx, |executor| {
         sqlx::query(
-        "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, document, granted_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO consents (user_id, client_id, resource, scope, redirect_host, document, granted_at, uses)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (user_id, client_id, resource)
          DO UPDATE SET scope = excluded.scope, redirect_host = excluded.redirect_host, document = excluded.document,
-             granted_at = excluded.granted_at"
+             granted_at = excluded.granted_at, uses = excluded.uses"
     )
     .bind(&consent.user_id)
     .bind(&consent.client_id)
@@ -99,6 +105,7 @@ async fn put(tx: &mut Tx, consent: &Consent) -> Result<(), StoreError> {
     .bind(&consent.redirect_host)
     .bind(&consent.document)
     .bind(consent.granted_at)
+    .bind(&consent.uses)
     .execute(executor)
     .await
     .map(drop)

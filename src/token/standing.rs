@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crate::{
     app::{App, Audience},
     audit::About,
+    config::connection::Uses,
     identity::entry,
     ids::{ClientId, IdentityId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
@@ -32,6 +33,9 @@ pub struct Standing {
     pub name: Option<String>,
     /// What her provider calls her.
     pub upstream_subject: String,
+    /// What she was told, when she allowed it, of accounts elsewhere. `None`: nobody asked her, since her provider
+    /// allowed it.
+    pub uses: Option<Uses>,
 }
 
 /// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she is
@@ -44,7 +48,7 @@ pub async fn confirm(
     scope: &ScopeSet,
 ) -> Result<(Standing, ScopeSet), ApiError> {
     let about = About::default().user(user).client(client).resource(audience.uri()).asked(scope);
-    let (standing, about) = look_up(app, (user, identity), client, about).await?;
+    let (mut standing, about) = look_up(app, (user, identity), client, about).await?;
     let consent = consents::find(&app.db, user, client, &audience.purpose())
         .await?
         .ok_or_else(|| gone(&about, "the consent was withdrawn"))?;
@@ -57,6 +61,7 @@ pub async fn confirm(
     if granted.is_empty() && !allowed.is_empty() {
         return Err(gone(&about, "the consent covers none of the scopes"));
     }
+    standing.uses = Some(consent.uses.0);
     Ok((standing, granted))
 }
 
@@ -106,6 +111,7 @@ async fn look_up(
         email_verified: account.email_verified,
         name: account.name,
         upstream_subject: account.subject,
+        uses: None,
     };
     Ok((standing, about))
 }

@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 pub use self::account::{Account, Application, LinkedAccount, Session};
 pub use self::connect::{Asker, Connect, ConnectSite, ConnectUse, SiteChoice};
 pub use self::connected::{Connected, Offered, Use};
-pub use self::consent::{Asks, Client, Consent, Further, RefusedScope, ReturnsTo, Scope};
+pub use self::consent::{Asks, Client, Consent, Further, RefusedScope, ReturnsTo, Scope, VendorAccount};
 pub use self::outcome::{Away, Back, Done, ErrorPage, Leaving, Link};
 pub use self::shown::{Host, LocalPath, Moment, Name, Plain, Prose, Span};
 pub use self::sign_in::{Asking, Chooser, DevSignIn, EmailForm, ProviderChoice, TestUser};

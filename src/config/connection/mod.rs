@@ -19,10 +19,13 @@ pub use self::{
     app::App,
     rules::{AccountRequirements, AccountRules, Offline},
     urls::Urls,
-    usage::Use,
+    usage::{Use, Uses},
 };
 pub use crate::ids::ConnectionName;
-use crate::oauth::{resource::ResourceUri, scope::ScopeSet};
+use crate::{
+    ids::ResourceId,
+    oauth::{resource::ResourceUri, scope::ScopeSet},
+};
 
 /// One entry under `connections:`, with its preset already applied.
 #[derive(Debug, Clone)]
@@ -74,6 +77,12 @@ impl Connections {
     /// The connection whose API `resource` of a token exchange names (RFC 8693 §2.1); never two.
     pub fn by_resource(&self, resource: &ResourceUri) -> Option<&Connection> {
         self.0.values().find(|connection| connection.api.contains(resource))
+    }
+
+    /// What these scopes of a resource need of a person's accounts.
+    pub fn needed_by(&self, resource: &ResourceId, scopes: &ScopeSet) -> Uses {
+        let used = self.0.values().filter_map(|one| Some((&one.name, one.uses.of(resource)?)));
+        Uses::needed(scopes, &used.collect::<Vec<_>>())
     }
 
     /// All of them.

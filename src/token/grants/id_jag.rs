@@ -180,6 +180,7 @@ async fn issue<'a>(
         email_verified: identity.email_verified,
         name: identity.name,
         upstream_subject: identity.subject,
+        uses: None,
     };
     Ok(Issuance {
         client,

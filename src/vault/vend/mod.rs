@@ -19,11 +19,15 @@ use crate::{
     app::App,
     audit::{About, Event, Kind},
     config::{connection::Connection as Configured, resource::Resource},
-    oauth::{error::ErrorCode, scope::ScopeSet},
+    oauth::{
+        error::ErrorCode,
+        scope::{Scope, ScopeSet},
+    },
     store::{
         StoreError, connection_uses,
         connections::{self, Connection},
         grants,
+        switched_off::{self, Switch},
     },
     token::{
         TokenRequest,
@@ -102,9 +106,13 @@ impl Wanted<'_> {
             let reason = format!("connection {}: {text}: {held}", self.connection.name);
             ApiError::new(ErrorCode::InvalidScope, text).with_reason(reason).with_about(self.about(scope))
         };
-        let worth = self.connection.uses.worth(&self.own.id, held).ok_or_else(|| {
-            let text = "the subject token has no scope for which its server uses this connection";
-            refuse(text, self.scope.unwrap_or(&ScopeSet::default()))
+        let none = |text| refuse(text, self.scope.unwrap_or(&ScopeSet::default()));
+        let worth = |scopes| self.connection.uses.worth(&self.own.id, scopes);
+        if worth(held).is_none() {
+            return Err(none("the subject token has no scope for which its server uses this connection"));
+        }
+        let worth = worth(&self.agreed()).ok_or_else(|| {
+            none("its person was not told that the resource uses this connection: have the client ask her again")
         })?;
         match self.scope {
             Some(asked) if !asked.is_subset(&worth) => {
@@ -113,6 +121,18 @@ impl Wanted<'_> {
             Some(asked) if !asked.is_empty() => Ok(asked.clone()),
             _ => Ok(worth),
         }
+    }
+
+    /// Those of the token's scopes of which its person knew, when she allowed them, what they need at the vendor. Of the
+    /// accounts that a server behind the one that she called may use, nobody tells her.
+    fn agreed(&self) -> ScopeSet {
+        let SubjectToken { held, actor, standing, .. } = self.subject;
+        let pairs = self.connection.uses.of(&self.own.id);
+        let knew = |scope: &&Scope| match (&standing.uses, pairs.and_then(|pairs| pairs.get(*scope))) {
+            (Some(told), Some(needed)) => told.say(scope, &self.connection.name, needed),
+            (None, _) | (_, None) => true,
+        };
+        if actor.is_some() { ScopeSet::default() } else { held.iter().filter(knew).cloned().collect() }
     }
 
     /// What of the connection's rules or of what is needed an account does not meet today.
@@ -141,6 +161,9 @@ fn within_limit(app: &App, request: &TokenRequest, wanted: &Wanted<'_>) -> Resul
 /// The account that is meant, with a token that is good now.
 async fn good(app: &Arc<App>, wanted: &Wanted<'_>, needed: &ScopeSet) -> Result<Fresh, Stop> {
     let (user, name) = (&wanted.subject.grant.user_id, &wanted.connection.name);
+    if switched_off::is_off(&app.db, Switch::Connection(name)).await? {
+        return Err(wanted.disabled(needed));
+    }
     let theirs = connections::of_user_named(&app.db, user, name).await?;
     let found = choose(theirs, wanted.account).map_err(Stop::Lack)?;
     match found.state {

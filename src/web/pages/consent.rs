@@ -7,7 +7,7 @@ use super::{
     shown::{Host, Name, Prose, Span},
 };
 
-/// Asks for consent. `POST /interaction/{id}` with `csrf`, `scope` once for each ticked box, and
+/// Asks for consent. `POST /interaction/{id}` with `csrf`, `told`, `scope` once for each ticked box, and
 /// `decision` = `allow` or `deny`. The "not you?" button is `POST /logout` with `csrf` and `interaction`.
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -18,6 +18,8 @@ pub struct Consent {
     pub interaction: String,
     /// Binds both forms to this browser's session.
     pub csrf: String,
+    /// All that the page says of the person's accounts elsewhere, so that it comes back with the answer.
+    pub told: String,
     /// Who asks.
     pub client: Client,
     /// Where the browser goes with the answer.
@@ -86,6 +88,8 @@ pub struct Scope {
     pub words: Prose,
     /// What the resource may then use elsewhere for the person.
     pub further: Vec<Further>,
+    /// What the resource may use of the person's accounts elsewhere.
+    pub accounts: Vec<VendorAccount>,
     /// Whether the box is ticked at first.
     pub ticked: bool,
 }
@@ -96,6 +100,14 @@ pub struct Further {
     pub resource: Name,
     /// What may be done there, in words.
     pub words: Vec<Prose>,
+}
+
+/// A person's account at a vendor, as far as a resource may use it.
+pub struct VendorAccount {
+    /// What the vendor is called.
+    pub vendor: Name,
+    /// The vendor's scopes that are needed; none where it is about the account alone.
+    pub scopes: Vec<Name>,
 }
 
 /// A scope that the client asked for and the rules refuse.

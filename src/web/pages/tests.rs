@@ -33,10 +33,18 @@ fn person() -> Person {
 
 fn consent() -> Consent {
     let further = || Further { resource: name(), words: vec![name(), name()] };
-    let scope = |ticked| Scope { value: hostile(), words: name(), further: vec![further()], ticked };
+    let account = || VendorAccount { vendor: name(), scopes: vec![name(), name()] };
+    let scope = |ticked| Scope {
+        value: hostile(),
+        words: name(),
+        further: vec![further()],
+        accounts: vec![account()],
+        ticked,
+    };
     Consent {
         chrome: chrome(false),
         interaction: format!("{}/../?#", hostile()),
+        told: hostile(),
         csrf: hostile(),
         client: Client { name: name(), host: Some(name()), declared: true, unproven: true },
         returns_to: ReturnsTo::Site(name()),
@@ -324,6 +332,10 @@ fn consent_says_beside_a_scope_what_it_lets_the_service_use_elsewhere() {
         value: value.into(),
         words: "Read tickets".into(),
         further,
+        accounts: vec![
+            VendorAccount { vendor: "GitHub".into(), scopes: vec!["repo".into(), "user".into()] },
+            VendorAccount { vendor: "Slack".into(), scopes: vec![] },
+        ],
         ticked: true,
     };
     let scopes = vec![scope("a", vec![further]), scope("b", vec![])];
@@ -334,7 +346,9 @@ fn consent_says_beside_a_scope_what_it_lets_the_service_use_elsewhere() {
     });
     let labels: Vec<_> = find(&page, "label[for]").into_iter().map(text).collect();
     let then = "Ticket desk may then use Wiki for you: Read the wiki , Search it";
-    assert_eq!(labels, [format!("Read tickets {then}").as_str(), "Read tickets"]);
+    let too =
+        "Ticket desk may use your GitHub account to: repo , user Ticket desk may use your Slack account";
+    assert_eq!(labels, [format!("Read tickets {then} {too}"), format!("Read tickets {too}")]);
 }
 
 #[test]

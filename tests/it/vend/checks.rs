@@ -2,6 +2,7 @@
 
 use chancery::{
     jose::{Signer, signer::SigningAlgorithm},
+    store::switched_off::{self, Switch},
     vault::state::Trouble,
 };
 use sqlx::Connection as _;
@@ -269,4 +270,20 @@ async fn while_the_vendor_is_down_what_is_good_is_handed_out_and_then_nothing(
     assert_eq!((got.status, got.error()), (503, "temporarily_unavailable"), "{}", got.body);
     assert_eq!(got.headers["retry-after"], "26");
     assert_eq!((server.rows("connect_links").await, server.recorded("token.refused").await), (0, 0));
+}
+
+/// An operator switches off the whole entry, at whichever instance.
+#[rstest]
+#[tokio::test]
+async fn nothing_is_handed_out_of_an_entry_that_is_switched_off(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(server) = serve(on).await else { return };
+    let sent = adas(&server).await;
+    connected(&server, &sent, |_| ()).await;
+    let name = ConnectionName::try_from("github".to_owned()).unwrap();
+    let mut tx = server.app.db.begin().await.unwrap();
+    switched_off::put(&mut tx, Switch::Connection(&name), server.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let got = vend(&server, sent.access()).await;
+    assert_eq!((got.status, got.error()), (400, "access_denied"), "{}", got.body);
+    nothing_left_the_vault(&server).await;
 }

@@ -2,6 +2,7 @@
 
 mod checks;
 mod connect_first;
+mod consent;
 mod cut_off;
 
 use std::time::Duration;

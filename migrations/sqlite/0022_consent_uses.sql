@@ -1,0 +1,2 @@
+-- What a person was told, when she allowed a scope, that it lets the resource use of her accounts elsewhere.
+ALTER TABLE consents ADD COLUMN uses TEXT NOT NULL DEFAULT '{}';
