@@ -65,6 +65,7 @@ pub(super) async fn of_user(
             }
             Some(_) => in_words(one.state, title),
         };
+        let jobs = configured.into_iter().flat_map(|configured| &configured.offline.clients);
         let several = hers.iter().filter(|other| other.name == one.name).count() > 1;
         connected.push(pages::Connected {
             connection: one.id.to_string(),
@@ -77,6 +78,7 @@ pub(super) async fn of_user(
             scopes: one.scope.iter().map(|scope| scope.as_str().into()).collect(),
             is_default: several.then_some(one.is_default),
             uses: shown.map(|used| used_in_words(app, used)).collect(),
+            offline: jobs.map(|id| app.config.client_name(id).into()).collect(),
             since: one.created_at.into(),
         });
     }
@@ -146,9 +148,8 @@ fn used_in_words(app: &App, used: &Use) -> pages::Use {
         let resource = app.config.resources.get(&id);
         resource.map_or_else(|| id.as_str().into(), |resource| resource.name.as_str().into())
     });
-    let client = app.config.clients.get(&used.client_id);
-    let client = client.map_or(used.client_id.as_str(), |client| client.name.as_str());
-    pages::Use { client: client.into(), resource, last: used.last_at.into(), count: used.count }
+    let client = app.config.client_name(&used.client_id).into();
+    pages::Use { client, resource, last: used.last_at.into(), count: used.count }
 }
 
 /// What was just done, by what the form came back with.

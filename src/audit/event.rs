@@ -65,7 +65,9 @@ kinds! {
     IdJagIssued = "id_jag.issued" Success;
     /// The server of a resource got the token of a person's account at a vendor.
     ConnectionVended = "connection.vended" Success;
-    /// It got none, since the person has to do something first, and was given a link for her.
+    /// A job got it while the person was not there.
+    ConnectionVendedOffline = "connection.vended_offline" Success;
+    /// Either got none, since the person has to do something first, and was given a link for her.
     ConnectionNeeded = "connection.needed" Refused;
     /// A token request was turned away.
     TokenRefused = "token.refused" Refused;

@@ -220,7 +220,8 @@ impl From<&DeclaredClient> for Client {
             origin: Origin::Declared,
             redirect_uris: declared.redirect_uris.clone(),
             grant_types: {
-                let exchange = declared.serves.as_ref().map(|_| GrantType::TokenExchange);
+                let exchanges = declared.serves.is_some() || declared.offline;
+                let exchange = exchanges.then_some(GrantType::TokenExchange);
                 declared.grant_types.iter().copied().chain(exchange).collect()
             },
             credential: Credential::from(&declared.proof),

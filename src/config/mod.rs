@@ -50,7 +50,7 @@ use self::{
     server::Server,
 };
 use crate::{
-    ids::{ClientId, ProviderId, ResourceId},
+    ids::{ClientId, ConnectionName, ProviderId, ResourceId},
     oauth::{issuer::Issuer, purpose::Role},
 };
 
@@ -93,6 +93,8 @@ struct Names<'a> {
     clients: Vec<&'a str>,
     /// The clients that are workloads, each with the provider that says so.
     workloads: Vec<(ClientId, ProviderId)>,
+    /// The clients that may have people's tokens while these are away, each with a connection that says so.
+    offline: Vec<(ClientId, ConnectionName)>,
 }
 
 impl Names<'_> {
@@ -114,6 +116,11 @@ impl Config {
             Role::AuthorizationServer => &self.server.issuer,
             Role::IdentityProvider => &self.server.idp_issuer,
         }
+    }
+
+    /// What people call a declared client; its id where it is none.
+    pub fn client_name<'a>(&'a self, id: &'a ClientId) -> &'a str {
+        self.clients.get(id).map_or(id.as_str(), |client| client.name.as_str())
     }
 
     /// Reads and checks a file. Relative paths in it begin at its folder.
@@ -161,6 +168,7 @@ impl Config {
             scopes: root.names_within("resources", "scopes"),
             clients: root.names("clients"),
             workloads: Vec::new(),
+            offline: Vec::new(),
         };
         let server = root.section("server", |section| Server::read(section, &names.resources));
         let database = root.section("database", Database::read);
@@ -176,9 +184,12 @@ impl Config {
             .flat_map(|(clients, id)| clients.map(|client| (client.clone(), id.clone())))
             .collect();
         let resources = Resource::read_all(root, &names, loopback);
-        let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
         let around = connection::Around { names: &names, resources: &resources, loopback };
         let connections = Connections::read(root, &presets, &around);
+        names.offline = (connections.iter())
+            .flat_map(|one| one.offline.clients.iter().map(|client| (client.clone(), one.name.clone())))
+            .collect();
+        let clients = DeclaredClient::read_all(root, &names, &resources, loopback);
         let idp = Idp::read(root, &names, server.as_ref(), loopback);
         let registration = root.section("registration", Registration::read);
         let dpop = root.section("dpop", Dpop::read);

@@ -66,7 +66,7 @@ pub(super) async fn verify(
             refresh_token::retried(app, request, &verified).await?;
             verified.grant
         }
-        TokenType::AccessToken | TokenType::IdJag | TokenType::Jwt => {
+        TokenType::AccessToken | TokenType::IdJag | TokenType::Jwt | TokenType::User => {
             let text = "subject_token_type must be that of an ID token or a refresh token";
             return Err(ApiError::new(ErrorCode::InvalidRequest, text));
         }

@@ -26,10 +26,14 @@ pub enum TokenType {
     IdJag,
     /// A JWT of which nothing else is said.
     Jwt,
+    /// No token at all but the id of a person of ours, the `sub` of her tokens. It proves nothing: what may be had for it
+    /// is what the operator lets the client have by itself.
+    User,
 }
 
 impl TokenType {
-    const ALL: [Self; 5] = [Self::AccessToken, Self::RefreshToken, Self::IdToken, Self::IdJag, Self::Jwt];
+    const ALL: [Self; 6] =
+        [Self::AccessToken, Self::RefreshToken, Self::IdToken, Self::IdJag, Self::Jwt, Self::User];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +43,7 @@ impl TokenType {
             Self::IdToken => "urn:ietf:params:oauth:token-type:id_token",
             Self::IdJag => "urn:ietf:params:oauth:token-type:id-jag",
             Self::Jwt => "urn:ietf:params:oauth:token-type:jwt",
+            Self::User => "urn:chancery:params:oauth:token-type:user",
         }
     }
 

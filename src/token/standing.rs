@@ -85,6 +85,20 @@ pub async fn confirm_grant(
     Ok((standing, left_of(scope, &decision, about)?))
 }
 
+/// Whether a user who is not there would be let in at all, by any account of hers.
+pub async fn confirm_absent(app: &App, user: &UserId, client: &ClientId) -> Result<(), ApiError> {
+    let about = About::default().user(user).client(client);
+    let mut refused = gone(&about, "nobody has this id");
+    for account in identities::of_user(&app.db, user).await? {
+        match look_up(app, (user, &account.identity.id), client, about.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_fault() => return Err(error),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
 /// The user, if she is not shut out, nothing between her and the client is switched off, and her provider still lets her
 /// in.
 async fn look_up(

@@ -263,6 +263,11 @@ impl ApiError {
         }
     }
 
+    /// What the request names is not the one's who asks; whether it exists at all is not said.
+    pub fn not_found(description: &'static str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::new(ErrorCode::InvalidTarget, description) }
+    }
+
     /// A token that is bound to a key, or the proof that came with it, is not accepted (RFC 9449 §7.1, §9).
     pub fn not_proved(code: ErrorCode, description: &'static str) -> Self {
         let challenge = match code {

@@ -41,6 +41,8 @@ pub struct DeclaredClient {
     pub resources: IndexMap<ResourceId, ScopeSet>,
     /// The resource whose server this is: it may introspect that resource's tokens.
     pub serves: Option<ResourceId>,
+    /// Whether a connection lets it have the tokens of people who are not there.
+    pub offline: bool,
     /// What those tokens are worth elsewhere.
     pub exchange: Option<Exchange>,
     /// The resource that is meant when it names none.
@@ -108,6 +110,15 @@ impl DeclaredClient {
         if section.has("serves") && !has_proof {
             section.problem("secret", "is missing: what the server of a resource proves itself with");
         }
+        let offline =
+            names.offline.iter().find(|(client, _)| *client == id).map(|(_, connection)| connection);
+        if let Some(connection) = offline
+            && !has_proof
+        {
+            let message =
+                format!("is missing: what it proves itself with as connections.{connection}.offline says");
+            section.problem("secret", message);
+        }
         if grant_types.contains(&GrantType::ClientCredentials) {
             if !has_proof {
                 section.problem("secret", "is missing: client_credentials needs a secret, jwks or jwks_uri");
@@ -140,7 +151,7 @@ impl DeclaredClient {
         } else if section.has("resources") && !grant_types.contains(&GrantType::JwtBearer) {
             section.problem("resources", "is of no use without client_credentials among grant_types");
         }
-        if !has_redirects && !section.has("serves") && grant_types.is_empty() {
+        if !has_redirects && !section.has("serves") && grant_types.is_empty() && offline.is_none() {
             section.problem_here("can do nothing: it needs redirect_uris to sign people in, or serves");
         }
         Self {
@@ -151,6 +162,7 @@ impl DeclaredClient {
             grant_types,
             resources,
             serves,
+            offline: offline.is_some(),
             exchange,
             default_resource,
             dpop_bound,

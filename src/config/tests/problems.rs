@@ -354,6 +354,23 @@ clients: {{ a: {{ secret: 0123456789abcdef, {keys} }} }}"
     }
 }
 
+/// A client that connections are opened to while people are away.
+#[rstest]
+#[case("{ secret: 0123456789abcdef }", &[])]
+#[case("{}", &["c.yaml:2:17: clients.job.secret: is missing: what it proves itself with as connections.g.offline says"])]
+fn jobs(#[case] client: &str, #[case] expected: &[&str]) {
+    let text = format!(
+        "connections: {{ g: {{ preset: github, client_id: c, client_secret: s, offline: {{ clients: [job] }} }} }}
+clients: {{ job: {client} }}"
+    );
+    if expected.is_empty() {
+        let config = Config::parse(&completed(&text), "c.yaml", &Environment::of([])).unwrap();
+        assert!(config.clients.values().all(|client| client.offline));
+    } else {
+        assert_eq!(problems(&text, &Environment::of([])), expected.join("\n"));
+    }
+}
+
 #[rstest]
 #[case(
     "resources: { b: {} }",

@@ -60,6 +60,7 @@ pub(super) async fn show(
         connected_as: visit.renews.as_ref().and_then(|row| row.account_name.as_deref()).map(Into::into),
         further: visit.further,
         uses: uses(&app, &visit, requested),
+        offline: configured.offline.clients.iter().map(|id| app.config.client_name(id).into()).collect(),
         scopes: visit.scopes.iter().map(|scope| scope.as_str().into()).collect(),
     };
     Ok(page::render(StatusCode::OK, &view, &FormTargets::own()))

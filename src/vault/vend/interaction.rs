@@ -18,7 +18,10 @@ use crate::{
     clock::Timestamp,
     ids::{ClientId, ConnectionName, ResourceId, UserId},
     oauth::{error::ErrorCode, scope::ScopeSet},
-    store::{StoreError, connect_links},
+    store::{
+        StoreError, connect_links,
+        switched_off::{self, Switch},
+    },
     token::TokenRequest,
     vault::{
         connect::link::{self, Link, Purpose, issue_link},
@@ -60,23 +63,21 @@ impl Lack {
         }
     }
 
-    /// A sentence for the person.
-    fn message(&self, connection: &str, resource: &str) -> String {
+    /// A sentence for the person. `who`: the resource or the job that needs the account.
+    fn message(&self, connection: &str, who: &str) -> String {
         match self {
-            Self::NotConnected => format!("{resource} needs your {connection} account. Connect it to go on."),
+            Self::NotConnected => format!("{who} needs your {connection} account. Connect it to go on."),
             Self::Reconnect(_) => {
-                format!("{resource} can no longer use your {connection} account. Connect it again to go on.")
+                format!("{who} can no longer use your {connection} account. Connect it again to go on.")
             }
             Self::Scopes(_) => {
-                format!(
-                    "{resource} needs more of your {connection} account than you allowed. Allow it to go on."
-                )
+                format!("{who} needs more of your {connection} account than you allowed. Allow it to go on.")
             }
             Self::Account => format!(
-                "{resource} may not use the {connection} account that you connected. Connect the right one to go on."
+                "{who} may not use the {connection} account that you connected. Connect the right one to go on."
             ),
             Self::Several => format!(
-                "You have connected several {connection} accounts. Choose the one that {resource} shall use."
+                "You have connected several {connection} accounts. Choose the one that {who} shall use."
             ),
         }
     }
@@ -94,7 +95,7 @@ impl fmt::Display for Lack {
 }
 
 /// For whom and what a link was made.
-type Key = (UserId, ConnectionName, ClientId, ResourceId, String, Option<String>);
+type Key = (UserId, ConnectionName, ClientId, Option<ResourceId>, String, Option<String>);
 
 /// The links that this process made of late.
 pub struct Links(Cache<Key, Link>);
@@ -111,7 +112,8 @@ impl fmt::Debug for Links {
     }
 }
 
-/// Says where the person has to go. Where that is a link, it is made and recorded before.
+/// Says where the person has to go. Where that is a link, it is made and recorded before. Nobody is sent to what an
+/// operator has switched off.
 pub(super) async fn ask(
     app: &Arc<App>,
     request: &TokenRequest,
@@ -120,6 +122,9 @@ pub(super) async fn ask(
     lack: &Lack,
 ) -> Result<Answer, ApiError> {
     let now = app.clock.now();
+    if switched_off::is_off(&app.db, Switch::Connection(&wanted.connection.name)).await? {
+        return Err(wanted.disabled(needed));
+    }
     if *lack == Lack::Several {
         let expires_at = now.plus(link::LASTS);
         let error = said(app, request, wanted, lack, (app.config.server.issuer.url("/account"), expires_at));
@@ -128,14 +133,14 @@ pub(super) async fn ask(
     let return_to = return_to(request, wanted)?;
     let client = &request.client.client().id;
     let purpose = Purpose {
-        user: &wanted.subject.grant.user_id,
+        user: wanted.user(),
         connection: &wanted.connection.name,
         scope: needed,
         client,
-        resource: Some(&wanted.own.id),
+        resource: wanted.own().map(|own| &own.id),
         return_to: return_to.as_ref(),
     };
-    let link = match good_still(app, key(&purpose).as_ref(), now).await? {
+    let link = match good_still(app, &key(&purpose), now).await? {
         Some(link) => link,
         None => make(app, request, wanted, &purpose, lack).await?,
     };
@@ -143,20 +148,20 @@ pub(super) async fn ask(
     Ok(Answer::Person(Box::new(error)))
 }
 
-fn key(purpose: &Purpose<'_>) -> Option<Key> {
-    Some((
+fn key(purpose: &Purpose<'_>) -> Key {
+    (
         purpose.user.clone(),
         purpose.connection.clone(),
         purpose.client.clone(),
-        purpose.resource?.clone(),
+        purpose.resource.cloned(),
         purpose.scope.to_string(),
         purpose.return_to.map(ToString::to_string),
-    ))
+    )
 }
 
 /// The link that was made for the same before, if the person can still open it in good time.
-async fn good_still(app: &App, key: Option<&Key>, now: Timestamp) -> Result<Option<Link>, StoreError> {
-    let Some(link) = key.and_then(|key| app.vault.links.0.get(key)) else { return Ok(None) };
+async fn good_still(app: &App, key: &Key, now: Timestamp) -> Result<Option<Link>, StoreError> {
+    let Some(link) = app.vault.links.0.get(key) else { return Ok(None) };
     if link.expires_at.since(now) < link::LASTS / 2 {
         return Ok(None);
     }
@@ -188,9 +193,7 @@ async fn make(
     let link = issue_link(app, &mut tx, *purpose).await?;
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
-    if let Some(key) = key(purpose) {
-        app.vault.links.0.insert(key, link.clone());
-    }
+    app.vault.links.0.insert(key(purpose), link.clone());
     Ok(link)
 }
 
@@ -200,7 +203,7 @@ fn return_to(request: &TokenRequest, wanted: &Wanted<'_>) -> Result<Option<Url>,
     let Some(written) = request.params.get("return_to") else { return Ok(None) };
     let client = request.client.client();
     let allowed = |url: &Url| {
-        let is_own = url.origin() == wanted.own.uri.url().origin();
+        let is_own = wanted.own().is_some_and(|own| url.origin() == own.uri.url().origin());
         (is_own && url.username().is_empty() && url.password().is_none())
             || client.redirect_uris.iter().any(|uri| uri.as_str() == written)
     };
@@ -221,7 +224,8 @@ fn said(
     (url, expires_at): (String, Timestamp),
 ) -> ApiError {
     let name = &wanted.connection.name;
-    let message = lack.message(&wanted.connection.title, &wanted.own.name);
+    let who = wanted.own().map_or(&request.client.client().name, |own| &own.name);
+    let message = lack.message(&wanted.connection.title, who);
     let missing: Vec<_> = match lack {
         Lack::Scopes(missing) => missing.iter().collect(),
         _ => Vec::new(),

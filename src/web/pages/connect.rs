@@ -34,6 +34,8 @@ pub struct Connect {
     pub further: bool,
     /// What it could be used for.
     pub uses: Vec<ConnectUse>,
+    /// The programs that may use it while she is away.
+    pub offline: Vec<Name>,
     /// What the vendor calls what it will ask about.
     pub scopes: Vec<Name>,
 }

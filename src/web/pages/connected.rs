@@ -24,6 +24,8 @@ pub struct Connected {
     pub is_default: Option<bool>,
     /// Who used it, the latest first.
     pub uses: Vec<Use>,
+    /// The programs that may use it while she is away.
+    pub offline: Vec<Name>,
     /// When it was connected first.
     pub since: Moment,
 }

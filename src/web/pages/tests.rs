@@ -125,6 +125,7 @@ fn account() -> Account {
         scopes: vec![name(), name()],
         is_default,
         uses: vec![used(Some(name())), used(None)],
+        offline: vec![name(), name()],
         since: at,
     };
     let session = |current| Session {
@@ -162,6 +163,7 @@ fn connect() -> Connect {
         connected_as: Some(name()),
         further: true,
         uses: vec![ConnectUse { resource: name(), words: vec![name(), name()] }],
+        offline: vec![name(), name()],
         scopes: vec![name(), name()],
     }
 }

@@ -162,17 +162,36 @@ async fn a_token_that_needs_nothing_of_the_vendor_gets_nothing() {
 /// Grace has connected hers; that is no help to Ada, whatever she calls it.
 #[rstest]
 #[tokio::test]
-async fn nobody_gets_another_persons_token(#[values(On::Sqlite, On::Postgres)] on: On) {
+async fn nobody_gets_another_persons_token(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+    #[values(false, true)] another_organization: bool,
+) {
     let Some(server) = serve(on).await else { return };
     let (ada, grace) = (adas(&server).await, token(&server, "grace", "tickets:write").await);
     let graces = connected(&server, &grace, |_| ()).await;
-    for audience in ["github".to_owned(), "github/octocat".into(), format!("github/{graces}")] {
-        let got = vend_with(&server, ada.access(), &[("audience", &audience)]).await;
+    for audience in ["github", "github/octocat", "github/583231"] {
+        let got = vend_with(&server, ada.access(), &[("audience", audience)]).await;
         assert_eq!((got.error(), &got.body["reason"]), ("interaction_required", &json!("not_connected")));
         assert!(!got.body.to_string().contains("octocat"), "{}", got.body);
     }
+    if another_organization {
+        let user = &grace.claims()["sub"];
+        let user = user.as_str().unwrap();
+        server
+            .execute(format!("UPDATE identities SET organization = 'other' WHERE user_id = '{user}'"))
+            .await;
+    }
+    let mut answers = Vec::new();
+    for id in [graces.to_string(), "01890a5d-ac96-774b-bcce-b302099a8057".to_owned()] {
+        let got = vend_with(&server, ada.access(), &[("audience", &format!("github/{id}"))]).await;
+        assert_eq!((got.status, got.error()), (404, "invalid_target"), "{}", got.body);
+        answers.push(got.body);
+    }
+    assert_eq!(answers[0], answers[1], "nobody learns whether it is there");
+    assert_eq!(server.reasons("token.refused").await, ["unknown_account"; 2]);
     nothing_left_the_vault(&server).await;
-    assert_eq!(vend(&server, grace.access()).await.status, 200);
+    let hers = vend_with(&server, grace.access(), &[("audience", &format!("github/{graces}"))]).await;
+    assert_eq!(hers.status, if another_organization { 400 } else { 200 }, "{}", hers.body);
 }
 
 #[tokio::test]
@@ -283,7 +302,11 @@ async fn nothing_is_handed_out_of_an_entry_that_is_switched_off(#[values(On::Sql
     let mut tx = server.app.db.begin().await.unwrap();
     switched_off::put(&mut tx, Switch::Connection(&name), server.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    let got = vend(&server, sent.access()).await;
-    assert_eq!((got.status, got.error()), (400, "access_denied"), "{}", got.body);
+    let unconnected = token(&server, "grace", "tickets:write").await;
+    for one in [sent, unconnected] {
+        let got = vend(&server, one.access()).await;
+        assert_eq!((got.status, got.error()), (400, "access_denied"), "{}", got.body);
+    }
+    assert_eq!(server.rows("connect_links").await, 0, "nobody is sent there");
     nothing_left_the_vault(&server).await;
 }

@@ -4,6 +4,7 @@ mod checks;
 mod connect_first;
 mod consent;
 mod cut_off;
+mod offline;
 
 use std::time::Duration;
 

@@ -4,7 +4,8 @@
 //!
 //! Two things must hold. The operator declared what the token's scopes are worth at the target (`exchange` of the
 //! client, `use` of a connection); nothing else is, so scopes never widen. And the token that is presented is good in
-//! every respect at this moment: [`subject`]. What is issued stands on the same grant, ends no later, names who acts, and
+//! every respect at this moment: [`subject`]. For a job that has no person's token, and names her instead, the operator
+//! opened the connection to its client (`offline` of a connection). What is issued stands on the same grant, ends no later, names who acts, and
 //! has no refresh token: whoever ends the grant ends everything that came of it.
 
 mod resource;
@@ -56,32 +57,46 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<E
     }
     let client = request.client.client();
     let own = client.serves.as_ref().and_then(|own| app.config.resources.get(own));
-    match (target_of(&asked, &app.config, own)?, own) {
-        (Target::Connection(connection, account), Some(own)) => {
-            let subject = subject::verify(app, asked.subject, &client.id, own).await?;
-            let scope = asked.scope.as_ref();
-            let wanted = vend::Wanted { connection, account, scope, own, subject: &subject };
-            vend::vend(app, request, &wanted).await.map(Exchanged::Vended)
-        }
-        (Target::Connection(..), None) => Err(unknown().into()),
-        (Target::Resource(target), _) => {
+    let is_job = asked.subject.token_type == TokenType::User;
+    let may_use = |connection: &Connection| match own {
+        _ if is_job => connection.offline.clients.contains(&client.id),
+        Some(own) => connection.uses.of(&own.id).is_some(),
+        None => false,
+    };
+    let (connection, account) = match target_of(&asked, &app.config, may_use)? {
+        Target::Connection(connection, account) => (connection, account),
+        Target::Resource(target) => {
             let issuance = resource::exchange(app, request, &asked, target).await?;
-            Ok(Exchanged::Issued(Box::new(issuance)))
+            return Ok(Exchanged::Issued(Box::new(issuance)));
         }
-    }
+    };
+    let scope = asked.scope.as_ref();
+    let vend =
+        async |whom| vend::vend(app, request, &vend::Wanted { connection, account, scope, whom }).await;
+    let answer = match own {
+        _ if is_job => {
+            let user = subject::named(app, asked.subject, &client.id).await?;
+            vend(vend::Whom::Absent(&user)).await?
+        }
+        Some(own) => {
+            let subject = subject::verify(app, asked.subject, &client.id, own).await?;
+            vend(vend::Whom::Present { own, subject: &subject }).await?
+        }
+        None => return Err(unknown().into()),
+    };
+    Ok(Exchanged::Vended(answer))
 }
 
 /// The one thing that the token is to be for, however often it is named: a resource by its URI (RFC 8707 §2), or as an
 /// audience by its URI or its name in the configuration; a connection by a URL of its API, or as an audience by its name,
-/// behind which a slash and an account may follow. Connections that the resource `own` does not use are unknown to its
-/// server.
+/// behind which a slash and an account may follow. Connections that the client may not use are unknown to it.
 fn target_of<'c, 'p>(
     asked: &ExchangeRequest<'p>,
     config: &'c Config,
-    own: Option<&Resource>,
+    may_use: impl Fn(&Connection) -> bool,
 ) -> Result<Target<'c, 'p>, OAuthError> {
     let refuse = |text: &'static str| OAuthError::new(ErrorCode::InvalidTarget, text);
-    let uses = |found: &&Connection| own.is_some_and(|own| found.uses.of(&own.id).is_some());
+    let uses = |found: &&Connection| may_use(found);
     let at = |uri: &ResourceUri| {
         let resource = config.resources.values().find(|resource| resource.uri == *uri);
         let connection = || config.connections.by_resource(uri).filter(uses);

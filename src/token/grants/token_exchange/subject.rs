@@ -11,7 +11,7 @@ use crate::{
     audit::About,
     clock::Timestamp,
     config::resource::Resource,
-    ids::{ClientId, GrantId},
+    ids::{ClientId, GrantId, UserId},
     jose::{Verified, VerifyError},
     oauth::{
         error::ErrorCode,
@@ -73,6 +73,8 @@ enum SubjectError {
     Subject,
     #[error("the resource of its grant is no longer configured")]
     Resource,
+    #[error("it is not the id of a person")]
+    NoId,
 }
 
 /// What the token itself says.
@@ -114,6 +116,20 @@ pub(super) async fn verify(
     })?;
     let Claims { id, client, actor, expires_at, .. } = claims;
     Ok(SubjectToken { id, client, grant, standing, held, actor, expires_at })
+}
+
+/// The person whom a job names, if she would be let in today.
+pub(super) async fn named(
+    app: &App,
+    presented: Presented<'_>,
+    client: &ClientId,
+) -> Result<UserId, ApiError> {
+    let user = UserId::parse(presented.token).ok_or_else(|| unusable(SubjectError::NoId))?;
+    standing::confirm_absent(app, &user, client).await.map_err(|error| {
+        let about = error.about().cloned().unwrap_or_default();
+        if error.is_fault() { error } else { unusable(error.reason()).with_about(about) }
+    })?;
+    Ok(user)
 }
 
 /// The claims of a token whose signature holds.
