@@ -6,7 +6,7 @@ use std::{
 };
 
 use chancery::{
-    dev::walk::{Agent, Credentials, Journey},
+    dev::walk::{Agent, Connecting, Credentials, Journey},
     entropy::Entropy,
     secret::Secret,
 };
@@ -18,9 +18,14 @@ fn the_walk_goes_the_whole_way_and_prints_no_whole_secret() {
     let (printed, told) = (String::from_utf8_lossy(&walk.stdout), String::from_utf8_lossy(&walk.stderr));
     assert!(walk.status.success(), "{printed}\n{told}");
     assert!(printed.ends_with("The journey ends here, as promised at every step.\n"), "{printed}");
-    for promised in
-        ["The assertion says:", "it is worth nothing", "iss: http://127.0.0.1", "client_id: acme-agent"]
-    {
+    for promised in [
+        "The assertion says:",
+        "interaction_required",
+        "Disconnect",
+        "it is worth nothing",
+        "iss: http://127.0.0.1",
+        "client_id: acme-agent",
+    ] {
         assert!(printed.contains(promised), "{promised}: {printed}");
     }
     for (secret, shown) in [("eyJ", 9), ("chy_rt_", 5), ("chy_ac_", 5), ("authorization: Basic ", 12)] {
@@ -57,6 +62,11 @@ impl House {
             server: server.clone(),
             elsewhere: server.join("/elsewhere").unwrap().into(),
             user: "Ada".to_owned(),
+            connecting: Connecting {
+                server: named("notes-server"),
+                connection: "profile".to_owned(),
+                api: format!("{}/userinfo", word("test provider", 0)).parse().unwrap(),
+            },
             inward: Agent {
                 provider: word("test provider", 0),
                 at_provider: named("agent"),
@@ -137,4 +147,12 @@ async fn so_does_one_of_the_agents() {
 
     let unknown = house.stops_a_walk(|journey| journey.outward.at_server.id = "agent".to_owned()).await;
     assert!(unknown.starts_with("step 27 of the walk failed"), "{unknown}");
+
+    // Nor is the account that she connects anybody's but hers, and the server's for which she connects it.
+    let nothing = house.stops_a_walk(|journey| journey.connecting.connection = "nothing".to_owned()).await;
+    assert!(nothing.starts_with("step 30 of the walk failed"), "{nothing}");
+    let stranger = house.stops_a_walk(|journey| journey.connecting.server.id = "agent".to_owned()).await;
+    assert!(stranger.starts_with("step 30 of the walk failed"), "{stranger}");
+    let elsewhere = house.stops_a_walk(|journey| journey.connecting.api = journey.server.clone()).await;
+    assert!(elsewhere.starts_with("step 33 of the walk failed"), "{elsewhere}");
 }

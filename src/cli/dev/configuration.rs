@@ -7,6 +7,10 @@ use crate::dev::walk::REDIRECT_URI;
 pub(super) const AGENT: &str = "agent";
 /// What the agent is called by the other company.
 pub(super) const AGENT_THERE: &str = "acme-agent";
+/// What the sample server is called, as a client.
+pub(super) const SAMPLE: &str = "notes-server";
+/// The accounts that people connect: those that they have at the test provider, as if it were another vendor.
+pub(super) const CONNECTION: &str = "profile";
 /// What the other company's Chancery is called, as a client of this one.
 const OTHER: &str = "other-company";
 
@@ -54,6 +58,19 @@ resources:
     scopes: {{ \"elsewhere:read\": {{ description: Read elsewhere, default: true }} }}
 clients:
   {AGENT}: {{ name: The agent, secret: \"${{CHANCERY_DEV_SECRET}}\", grant_types: [\"{JWT_BEARER}\"] }}
+  {SAMPLE}: {{ name: Sample server, secret: \"${{CHANCERY_DEV_SECRET}}\", serves: notes }}
+connections:
+  {CONNECTION}:
+    preset: oauth2
+    name: Test vendor
+    authorize_url: \"{provider}/authorize\"
+    token_url: \"{provider}/token\"
+    identity_url: \"{provider}/userinfo\"
+    client_id: {CONNECTION}
+    client_secret: \"${{CHANCERY_DEV_SECRET}}\"
+    scopes: [openid]
+    use: {{ notes: {{ \"notes:read\": [profile] }} }}
+    vendor: {{ identity: {{ id: [sub], label: name, email: email }} }}
 idp:
   clients:
     {AGENT}: {{ name: The agent, secret: \"${{CHANCERY_DEV_SECRET}}\", redirect_uris: [\"{REDIRECT_URI}\"] }}

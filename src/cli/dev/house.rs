@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::configuration::{self, AGENT, AGENT_THERE, Addresses};
+use super::configuration::{self, AGENT, AGENT_THERE, Addresses, CONNECTION, SAMPLE};
 use crate::{
     app::App,
     cli::serve::run_until_stopped,
@@ -21,7 +21,7 @@ use crate::{
     dev::{
         provider::{TestAgent, TestClient, TestProvider},
         sample::{READ, SampleServer},
-        walk::{Agent, Credentials, Journey, REDIRECT_URI},
+        walk::{Agent, Connecting, Credentials, Journey, REDIRECT_URI},
     },
     entropy::Entropy,
     oauth::{issuer::Issuer, redirect_uri::RedirectUri, resource::ResourceUri, scope::ScopeSet},
@@ -87,6 +87,8 @@ impl House {
             resource: ResourceUri::try_from(sample.resource().to_owned()).map_err(anyhow::Error::msg)?,
             scope: ScopeSet::parse(READ).map_err(anyhow::Error::msg)?,
         });
+        let provider =
+            provider.with_vault(client(CONNECTION, issuer.url(&format!("/connect/{CONNECTION}/callback")))?);
         let addresses = Addresses {
             issuer: issuer.as_str(),
             provider: provider.issuer(),
@@ -110,6 +112,11 @@ impl House {
             server: server.clone(),
             elsewhere: elsewhere(self.ours.sample.origin()),
             user: "Ada".to_owned(),
+            connecting: Connecting {
+                server: named(SAMPLE),
+                connection: CONNECTION.to_owned(),
+                api: format!("{}/userinfo", self.provider.issuer()).parse()?,
+            },
             inward: Agent {
                 provider: self.provider.issuer().to_owned(),
                 at_provider: named(AGENT),

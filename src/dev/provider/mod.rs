@@ -100,8 +100,17 @@ impl TestProvider {
         let signer = new_signer()?;
         let codes = Mutex::new(Shelf::lasting(CODE_LIFETIME));
         let access_tokens = Mutex::new(Shelf::lasting(TOKEN_LIFETIME));
-        let provider =
-            Provider { issuer, broker: client, agent: None, clock, entropy, signer, codes, access_tokens };
+        let provider = Provider {
+            issuer,
+            broker: client,
+            agent: None,
+            vault: None,
+            clock,
+            entropy,
+            signer,
+            codes,
+            access_tokens,
+        };
         Ok(Self { listener, provider })
     }
 
@@ -109,6 +118,13 @@ impl TestProvider {
     #[must_use]
     pub fn with_agent(mut self, agent: TestAgent) -> Self {
         self.provider.agent = Some(agent);
+        self
+    }
+
+    /// The same, with another client: whoever keeps people's accounts here for them.
+    #[must_use]
+    pub fn with_vault(mut self, client: TestClient) -> Self {
+        self.provider.vault = Some(client);
         self
     }
 
@@ -129,6 +145,7 @@ struct Provider {
     issuer: String,
     broker: TestClient,
     agent: Option<TestAgent>,
+    vault: Option<TestClient>,
     clock: Clock,
     entropy: Entropy,
     signer: Signer,
@@ -152,7 +169,7 @@ impl Provider {
     /// The client of this id.
     fn client(&self, id: &str) -> Option<&TestClient> {
         let agent = self.agent.as_ref().map(|agent| &agent.client);
-        [Some(&self.broker), agent].into_iter().flatten().find(|client| client.id == id)
+        [Some(&self.broker), agent, self.vault.as_ref()].into_iter().flatten().find(|client| client.id == id)
     }
 }
 

@@ -42,6 +42,7 @@ fn provider() -> Arc<Provider> {
             resource: ResourceUri::try_from(RESOURCE.to_owned()).unwrap(),
             scope: ScopeSet::parse("notes:read notes:write").unwrap(),
         }),
+        vault: None,
         clock: Clock::manual(Timestamp::from_secs(1_795_219_200)),
         entropy: Entropy::seeded(1),
         signer: new_signer().unwrap(),

@@ -98,7 +98,7 @@ impl Browser {
             let request = self.request(&url, body.take(), initiator.as_ref(), site);
             let answer = wire.send(request).await?;
             self.keep_cookies(&answer);
-            let Some(next) = redirect(&answer)? else {
+            let Some(next) = redirect(&answer)?.or_else(|| refresh(&answer)) else {
                 let answer = answer.expect(StatusCode::OK)?;
                 let mut page = Page::parse(url, &answer.body);
                 page.hides_origin = answer.header(&header::REFERRER_POLICY) == Some("no-referrer");
@@ -183,6 +183,12 @@ fn redirect(answer: &Answer) -> Result<Option<Url>, Deviation> {
     answer.url.join(location).map(Some).map_err(|_| Deviation::new("a Location", location))
 }
 
+/// Where a page leads on to by itself, at once.
+fn refresh(answer: &Answer) -> Option<Url> {
+    let target = answer.header(&header::REFRESH)?.strip_prefix("0; url=")?;
+    answer.url.join(target).ok()
+}
+
 /// `Sec-Fetch-Site` of a navigation: the farthest that its redirects have led from where it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Relation {
@@ -239,6 +245,7 @@ mod tests {
             .route("/form", get(async || ([(header::SET_COOKIE, "a=; Max-Age=0")], FORM)))
             .route("/hidden", get(async || hidden))
             .route("/sent", post(told))
+            .route("/onward", get(async || ([(header::REFRESH, "0; url=/form")], Html("On to the form"))))
             .route("/loop", get(async || Redirect::to("/loop")))
             .route("/repeat", get(async || Redirect::temporary("/form")))
             .route("/client", get(async || Redirect::to("http://127.0.0.1:1/callback?code=x")));
@@ -274,6 +281,12 @@ mod tests {
         assert_eq!(arrival.unwrap().page().unwrap().title, format!("b=2 {site} same-origin"));
         let (_, arrival) = open("/hidden").await;
         assert_eq!(arrival.unwrap().page().unwrap().title, "- null same-origin");
+    }
+
+    #[tokio::test]
+    async fn it_goes_where_a_page_leads() {
+        let (site, arrival) = open("/onward").await;
+        assert_eq!(arrival.unwrap().page().unwrap().title, format!("- {site} same-origin"));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 mod agent;
 mod browser;
 mod client;
+mod connecting;
 mod crossing;
 mod page;
 mod story;
@@ -31,6 +32,8 @@ pub struct Journey {
     pub elsewhere: String,
     /// The user to sign in as: words on the button at the provider.
     pub user: String,
+    /// What the server needs of the person's account elsewhere.
+    pub connecting: Connecting,
     /// An agent that reaches the same server by the word of the company's provider.
     pub inward: Agent,
     /// One that reaches another company's server by the broker's own word.
@@ -48,6 +51,17 @@ pub struct Agent {
     pub server: Url,
     /// Who it is at that server's authorization server.
     pub at_server: Credentials,
+}
+
+/// A vendor at which the person has an account, and the server that calls its API for her.
+#[derive(Debug, Clone)]
+pub struct Connecting {
+    /// Who the server is at the broker.
+    pub server: Credentials,
+    /// The name of the connection.
+    pub connection: String,
+    /// An address of the vendor's API that says whose the account is.
+    pub api: Url,
 }
 
 /// Who a confidential client is.
@@ -106,7 +120,8 @@ pub struct Stopped {
 }
 
 impl Journey {
-    /// Walks from the first refused call to the end of a stolen refresh token, and then with the agents, printing to `out`.
+    /// Walks from the first refused call to the end of a stolen refresh token, then with the agents, and then to the person's
+    /// account elsewhere and back, printing to `out`.
     ///
     /// # Errors
     /// The first deviation, with its step.
@@ -153,6 +168,11 @@ mod tests {
             server: Url::parse(server.resource()).unwrap(),
             elsewhere: format!("{}/elsewhere", server.origin()),
             user: "Ada Lovelace".to_owned(),
+            connecting: Connecting {
+                server: nobodys(server.resource()).at_server,
+                connection: "nothing".to_owned(),
+                api: Url::parse(server.resource()).unwrap(),
+            },
             inward: nobodys(server.resource()),
             outward: nobodys(server.resource()),
         };

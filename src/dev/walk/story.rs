@@ -35,6 +35,7 @@ pub(super) async fn tell(journey: &Journey, wire: &mut Wire<'_>, entropy: Entrop
     walker.refresh_and_reuse(writing).await?;
     walker.come_in().await?;
     walker.go_out().await?;
+    walker.connect_and_disconnect(&scope).await?;
     walker.wire.note("The journey ends here, as promised at every step.")
 }
 
@@ -151,7 +152,11 @@ impl Walker<'_, '_> {
     }
 
     /// A whole authorization of a person who is signed in already.
-    async fn authorize(&mut self, resource: &str, scope: Option<&str>) -> Result<Tokens, WalkError> {
+    pub(super) async fn authorize(
+        &mut self,
+        resource: &str,
+        scope: Option<&str>,
+    ) -> Result<Tokens, WalkError> {
         let mut asked = vec![("resource", resource)];
         asked.extend(scope.map(|scope| ("scope", scope)));
         let pending = self.client.authorization_request(&asked);
