@@ -23,51 +23,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chancery::{
-    clock::Clock,
-    entropy::Entropy,
-    jose::{KeySet, Signer, Unverified, signer::SigningAlgorithm, verifier::Kind},
+use chancery::jose::{KeySet, Signer, Unverified, verifier::Kind};
+use house::{
+    RESOURCE, Target,
+    assertions::{AssertionIssuer, Form, SECRET, agents, client_credentials as form, keys_of},
+    chancery, databases, http, p99_ms, peer, rate, spread,
 };
-use house::{RESOURCE, Target, chancery, databases, http, p99_ms, peer, rate, spread};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-const SECRET: &str = "a-benchmarks-own-secret-0123456789";
 /// Of each grant, after as many as a tenth to warm up.
 const GRANTS: usize = 10_000;
 /// Whom the assertions are about, in turn: grants for one person wait for one another.
 const PEOPLE: usize = 500;
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-
-type Form = Vec<(&'static str, String)>;
 
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir_in("target").unwrap();
     let stop = CancellationToken::new();
-    let (issuer, signer) = assertion_issuer().await;
-    let trust = format!(
-        ", id_jag: {{ issuers: [{{ issuer: \"{}\" }}], allow: {{ bench: {{ clients: [agent], scopes: [\"bench:read\"] }} }} }}",
-        issuer.uri()
-    );
-    let clients = format!(
-        "clients:\n  agent: {{ name: Agent, secret: {SECRET}, grant_types: [\"{JWT_BEARER}\"] }}\n  \
-         job: {{ name: Job, secret: {SECRET}, grant_types: [client_credentials], resources: {{ bench: [\"bench:read\"] }} }}\n"
-    );
+    let issuer = AssertionIssuer::start().await;
+    let (trust, clients) = agents(&issuer);
     println!(
         "{:<28} {:<20} {:>10} {:>10} {:>12} {:>11}",
         "", "", "grants/s", "p99 ms", "core µs each", "signatures"
     );
     for (name, database) in databases(folder.path()) {
         let target = Arc::new(chancery(name, &database, (&trust, &clients), folder.path(), &stop).await);
-        let claims = Claims { issuer: issuer.uri(), audience: target.issuer.clone() };
         let assertions =
-            |count: usize| (0..count).map(|n| claims.form(&signer, n % PEOPLE)).collect::<Vec<Form>>();
+            |count: usize| (0..count).map(|n| issuer.form(&target.issuer, n % PEOPLE)).collect::<Vec<Form>>();
         grant(&target, assertions(GRANTS / 10)).await;
         let forms = assertions(GRANTS);
-        let check = time_of_a_check(&signer, &forms);
+        let check = time_of_a_check(&issuer.signer, &forms);
         print(&target, "ID-JAG", &grant(&target, forms).await, Some(check));
         client_credentials(&target).await;
     }
@@ -81,65 +68,9 @@ async fn main() {
     stop.cancel();
 }
 
-/// An issuer of assertions: its metadata and its key.
-async fn assertion_issuer() -> (MockServer, Signer) {
-    let pkcs8 = SigningAlgorithm::Es256.generate().unwrap();
-    let signer = Signer::from_pkcs8(SigningAlgorithm::Es256, &pkcs8).unwrap();
-    let server = MockServer::start().await;
-    let answers = [
-        (
-            "/.well-known/openid-configuration",
-            json!({ "issuer": server.uri(), "jwks_uri": format!("{}/keys", server.uri()) }),
-        ),
-        ("/keys", keys_of(&signer)),
-    ];
-    for (at, body) in answers {
-        Mock::given(path(at))
-            .respond_with(ResponseTemplate::new(200).set_body_json(body))
-            .mount(&server)
-            .await;
-    }
-    (server, signer)
-}
-
-fn keys_of(signer: &Signer) -> Value {
-    json!({ "keys": [signer.public_jwk()] })
-}
-
-/// Whose assertions, and for whom.
-struct Claims {
-    issuer: String,
-    audience: String,
-}
-
-impl Claims {
-    /// A request with an assertion that nobody has seen yet.
-    fn form(&self, signer: &Signer, person: usize) -> Form {
-        let now = Clock::System.now().as_secs();
-        let claims = json!({
-            "iss": self.issuer, "sub": format!("person-{person}"), "aud": self.audience, "client_id": "agent",
-            "jti": Entropy::System.token(), "iat": now, "exp": now + 300, "resource": RESOURCE, "scope": "bench:read",
-        });
-        let assertion = signer.sign("oauth-id-jag+jwt", &claims).unwrap();
-        vec![
-            ("grant_type", JWT_BEARER.to_owned()),
-            ("client_id", "agent".to_owned()),
-            ("client_secret", SECRET.to_owned()),
-            ("assertion", assertion),
-        ]
-    }
-}
-
 async fn client_credentials(target: &Arc<Target>) {
-    let form: Form = vec![
-        ("grant_type", "client_credentials".to_owned()),
-        ("client_id", "job".to_owned()),
-        ("client_secret", SECRET.to_owned()),
-        ("resource", RESOURCE.to_owned()),
-        ("scope", "bench:read".to_owned()),
-    ];
-    grant(target, vec![form.clone(); GRANTS / 10]).await;
-    print(target, "client credentials", &grant(target, vec![form; GRANTS]).await, None);
+    grant(target, vec![form(); GRANTS / 10]).await;
+    print(target, "client credentials", &grant(target, vec![form(); GRANTS]).await, None);
 }
 
 /// What a run of grants took.

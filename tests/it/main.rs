@@ -36,6 +36,7 @@ mod metadata;
 mod outage;
 mod path_issuer;
 mod policy_guide;
+mod propagation;
 mod provider_logout;
 mod races;
 mod record;

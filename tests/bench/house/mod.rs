@@ -1,5 +1,7 @@
 //! What every load run needs: the servers that are measured, as processes, and requests in parallel.
 
+pub(crate) mod assertions;
+
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader},
@@ -23,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const RESOURCE: &str = "https://mcp.bench.example/mcp";
 /// Requests at a time.
 pub(crate) const CLIENTS: usize = 16;
+
+/// The configuration of a server, in the folder of the run.
+pub(crate) const CONFIG: &str = "config.yaml";
 
 /// A server under load.
 pub(crate) struct Target {
@@ -52,7 +57,7 @@ pub(crate) async fn chancery(
     folder: &Path,
     stop: &CancellationToken,
 ) -> Target {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let issuer = format!("http://127.0.0.1:{port}");
     let secret = Entropy::System.token();
     let client = TestClient {
@@ -77,26 +82,46 @@ resources:
     )
     .unwrap();
     tokio::spawn(test.serve(stop.clone()));
-    let config = folder.join("config.yaml");
+    let config = folder.join(CONFIG);
     std::fs::write(&config, yaml).unwrap();
+    serve(name, issuer, &config, port).await
+}
+
+/// Another instance of the server that [`chancery`] started in this folder, on the same database.
+pub(crate) async fn twin(of: &Target, folder: &Path) -> Target {
+    let port = free_port();
+    let config = std::fs::read_to_string(folder.join(CONFIG)).unwrap();
+    let here = format!("listen: \"{}\"", of.issuer.strip_prefix("http://").unwrap());
+    assert!(config.contains(&here), "{config}");
+    let path = folder.join("twin.yaml");
+    std::fs::write(&path, config.replace(&here, &format!("listen: \"127.0.0.1:{port}\""))).unwrap();
+    serve(of.name, of.issuer.clone(), &path, port).await
+}
+
+async fn serve(name: &'static str, issuer: String, config: &Path, port: u16) -> Target {
     let process = on_its_core(env!("CARGO_BIN_EXE_chancery"))
         .args(["serve", "--config"])
-        .arg(&config)
+        .arg(config)
         .env("RUST_LOG", "warn")
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
-    while !ready(&format!("{issuer}/readyz")).await {
+    let base = format!("http://127.0.0.1:{port}");
+    while !ready(&format!("{base}/readyz")).await {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Target {
         name,
-        authorize: format!("{issuer}/oauth/authorize"),
-        token: format!("{issuer}/oauth/token"),
+        authorize: format!("{base}/oauth/authorize"),
+        token: format!("{base}/oauth/token"),
         issuer,
         process,
         _pipes: None,
     }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The engines of a run: SQLite in `folder`, and PostgreSQL where `CHANCERY_BENCH_POSTGRES` names an empty database.
