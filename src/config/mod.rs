@@ -95,6 +95,8 @@ struct Names<'a> {
     workloads: Vec<(ClientId, ProviderId)>,
     /// The clients that may have people's tokens while these are away, each with a connection that says so.
     offline: Vec<(ClientId, ConnectionName)>,
+    /// The clients that may present identity assertions, each with the provider and the resource that say so.
+    presenters: Vec<(ClientId, ProviderId, ResourceId)>,
 }
 
 impl Names<'_> {
@@ -169,6 +171,7 @@ impl Config {
             clients: root.names("clients"),
             workloads: Vec::new(),
             offline: Vec::new(),
+            presenters: Vec::new(),
         };
         let server = root.section("server", |section| Server::read(section, &names.resources));
         let database = root.section("database", Database::read);
@@ -182,6 +185,13 @@ impl Config {
         names.workloads = (providers.values())
             .filter_map(|provider| Some((provider.workload.as_ref()?.subjects.values(), &provider.id)))
             .flat_map(|(clients, id)| clients.map(|client| (client.clone(), id.clone())))
+            .collect();
+        names.presenters = (providers.values())
+            .flat_map(|provider| provider.id_jag.iter().map(move |id_jag| (&provider.id, id_jag)))
+            .flat_map(|(id, id_jag)| id_jag.allow.iter().map(move |(resource, rule)| (id, resource, rule)))
+            .flat_map(|(id, resource, rule)| {
+                rule.clients.iter().map(|client| (client.clone(), id.clone(), resource.clone()))
+            })
             .collect();
         let resources = Resource::read_all(root, &names, loopback);
         let around = connection::Around { names: &names, resources: &resources, loopback };

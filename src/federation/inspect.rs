@@ -1,16 +1,20 @@
 //! What an operator wants to know of a provider before people sign in through it: is it there, is it who it says it is,
-//! does it publish usable keys, does it accept us.
+//! does it publish usable keys, does it accept us; and of others who sign assertions for it, where their keys are.
 
 use std::fmt;
+
+use url::Url;
 
 use super::{
     discovery::{self, Metadata},
     exchange::{self, ExchangeError, Redemption},
-    signed_out,
+    issuer_keys, signed_out,
 };
 use crate::{
     clock::Clock,
-    config::provider::{IdTokenAlg, Logout, Provider, UpstreamClientAuth, Userinfo},
+    config::provider::{
+        IdTokenAlg, IssuerKeys, Logout, Provider, TrustedIssuer, UpstreamClientAuth, Userinfo,
+    },
     entropy::Entropy,
     jose::{Jwks, key_set::LookupError},
     net::Upstream,
@@ -33,7 +37,7 @@ pub enum Verdict {
     Good,
     /// Perhaps not as the operator thinks.
     Doubtful,
-    /// Nobody will be able to sign in.
+    /// Nobody will be able to sign in, or no assertion of that issuer will be accepted.
     Wrong,
 }
 
@@ -60,27 +64,92 @@ fn wrong(text: impl Into<String>) -> Finding {
 }
 
 /// Asks the provider for its discovery document and its keys, and offers it a code that it never issued, by whose
-/// refusal it shows whether it knows us.
+/// refusal it shows whether it knows us; and asks each issuer of assertions for its keys.
 pub async fn inspect(
     provider: &Provider,
     issuer: &Issuer,
     upstream: &Upstream,
     (clock, entropy): (&Clock, &Entropy),
 ) -> Vec<Finding> {
-    let metadata = match discovery::fetch(provider, upstream).await {
-        Ok(metadata) => metadata,
-        Err(error) => return vec![wrong(format!("it {error}"))],
+    let metadata = discovery::fetch(provider, upstream).await;
+    let mut findings = match &metadata {
+        Ok(metadata) => sign_in((provider, metadata), issuer, upstream, (clock, entropy)).await,
+        Err(error) => vec![wrong(format!("it {error}"))],
     };
+    let own_keys = metadata.ok().map(|metadata| metadata.jwks_uri);
+    for assertions in Assertions::of(provider) {
+        findings.extend(assertions.look((provider, own_keys.as_ref()), upstream, clock).await);
+    }
+    findings
+}
+
+async fn sign_in(
+    (provider, metadata): (&Provider, &Metadata),
+    issuer: &Issuer,
+    upstream: &Upstream,
+    (clock, entropy): (&Clock, &Entropy),
+) -> Vec<Finding> {
     let mut findings = vec![
         good(format!("{} answers, and its issuer is as configured", provider.discovery_url)),
         good(format!("people are sent to {}", metadata.authorization_endpoint)),
     ];
-    findings.extend(promises(provider, &metadata));
-    findings.extend(way_out(provider, &metadata, issuer));
+    findings.extend(promises(provider, metadata));
+    findings.extend(way_out(provider, metadata, issuer));
     let jwks = Jwks::new(upstream.clone(), metadata.jwks_uri.clone(), clock.clone());
-    findings.push(keys(&provider.id_token_algs, &jwks).await);
-    findings.push(acceptance(provider, &metadata, issuer, upstream, (clock, entropy)).await);
+    let fit = keys((&provider.id_token_algs, "id_token_algs"), &jwks).await;
+    findings.push(fit.map_or_else(|trouble| wrong(format!("it {trouble}")), good));
+    findings.push(acceptance(provider, metadata, issuer, upstream, (clock, entropy)).await);
     findings
+}
+
+/// What a section takes of an issuer.
+struct Assertions<'a> {
+    issuer: &'a TrustedIssuer,
+    algorithms: &'a [IdTokenAlg],
+    /// The key that says which algorithms.
+    key: &'static str,
+}
+
+impl<'a> Assertions<'a> {
+    fn of(provider: &'a Provider) -> impl Iterator<Item = Self> {
+        let of_people = provider.id_jag.iter().flat_map(|id_jag| {
+            id_jag.issuers.iter().map(|issuer| Self {
+                issuer: &issuer.trusted,
+                algorithms: &id_jag.algorithms,
+                key: "id_jag.algorithms",
+            })
+        });
+        let of_programs = provider.workload.iter().map(|workload| Self {
+            issuer: &workload.issuer,
+            algorithms: &workload.algorithms,
+            key: "workload.algorithms",
+        });
+        of_people.chain(of_programs)
+    }
+
+    /// Whether keys are there by which its assertions can be believed. Nothing, where that is what sign-in shows.
+    async fn look(
+        &self,
+        (provider, own_keys): (&Provider, Option<&Url>),
+        upstream: &Upstream,
+        clock: &Clock,
+    ) -> Option<Finding> {
+        let issuer = &self.issuer.issuer;
+        let url = match &self.issuer.keys {
+            IssuerKeys::OfSignIn if self.algorithms == provider.id_token_algs => return None,
+            IssuerKeys::OfSignIn => own_keys?.clone(),
+            IssuerKeys::At(url) => url.clone(),
+            IssuerKeys::Announced => match issuer_keys::fetch(issuer, upstream).await {
+                Ok(url) => url,
+                Err(error) => return Some(wrong(format!("{issuer}, whose assertions are taken, {error}"))),
+            },
+        };
+        let jwks = Jwks::new(upstream.clone(), url, clock.clone());
+        Some(match keys((self.algorithms, self.key), &jwks).await {
+            Ok(fit) => good(format!("{fit}, for the assertions of {issuer}")),
+            Err(trouble) => wrong(format!("{issuer}, whose assertions are taken, {trouble}")),
+        })
+    }
 }
 
 /// What the document says that does not fit what is configured. Documents are often incomplete, so none of it is
@@ -124,20 +193,16 @@ fn way_out(provider: &Provider, metadata: &Metadata, issuer: &Issuer) -> Option<
     })
 }
 
-async fn keys(accepted: &[IdTokenAlg], jwks: &Jwks) -> Finding {
-    let published = match jwks.look().await {
-        Ok(published) => published,
-        Err(error) => return wrong(format!("it {error} ({})", jwks.url())),
-    };
+/// Which of the accepted algorithms there are keys for, or why there is none; `key` is what says which are accepted.
+async fn keys((accepted, key): (&[IdTokenAlg], &str), jwks: &Jwks) -> Result<String, String> {
+    let url = jwks.url();
+    let published = jwks.look().await.map_err(|error| format!("{error} ({url})"))?;
     let fits = |alg: &&IdTokenAlg| published.find(None, alg.algorithm()).err() != Some(LookupError::Unknown);
     let names: Vec<_> = accepted.iter().filter(fits).map(|alg| alg_name(*alg)).collect();
     if names.is_empty() {
-        return wrong(format!(
-            "none of the keys at {} fits an algorithm that id_token_algs allows",
-            jwks.url()
-        ));
+        return Err(format!("has no key at {url} that fits an algorithm that {key} allows"));
     }
-    good(format!("{} has keys for {}", jwks.url(), names.join(", ")))
+    Ok(format!("{url} has keys for {}", names.join(", ")))
 }
 
 async fn acceptance(
@@ -179,110 +244,4 @@ const fn auth_method(auth: &UpstreamClientAuth) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::{Value, json};
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
-
-    use super::*;
-    use crate::{
-        config::provider::{IssuerRule, fixture::provider},
-        jose::{Signer, signer::SigningAlgorithm},
-        secret::Secret,
-    };
-
-    /// What is found at a provider whose document, keys and token endpoint answer so.
-    async fn found(
-        change: impl FnOnce(&mut Value, &mut Provider),
-        keys: Option<Value>,
-        token: (u16, Value),
-    ) -> Vec<Finding> {
-        let server = MockServer::start().await;
-        let at = server.uri();
-        let mut provider = provider();
-        provider.issuer = IssuerRule::Exact(at.clone());
-        provider.discovery_url = format!("{at}/d").parse().unwrap();
-        let mut document = json!({
-            "issuer": at, "authorization_endpoint": format!("{at}/a"), "token_endpoint": format!("{at}/t"),
-            "userinfo_endpoint": format!("{at}/u"), "jwks_uri": format!("{at}/k"),
-            "response_types_supported": ["code"], "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            "token_endpoint_auth_methods_supported": ["none"],
-        });
-        change(&mut document, &mut provider);
-        let own = SigningAlgorithm::Es256.generate().unwrap();
-        let own = Signer::from_pkcs8(SigningAlgorithm::Es256, &own).unwrap().public_jwk();
-        let keys = keys.unwrap_or_else(|| json!({ "keys": [own] }));
-        for (place, status, answer) in [("/d", 200, document), ("/k", 200, keys), ("/t", token.0, token.1)] {
-            let answer = ResponseTemplate::new(status).set_body_json(answer);
-            Mock::given(path(place)).respond_with(answer).mount(&server).await;
-        }
-        let issuer = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
-        let upstream = Upstream::new(&issuer).unwrap();
-        let findings = inspect(&provider, &issuer, &upstream, (&Clock::System, &Entropy::System)).await;
-        findings
-            .into_iter()
-            .map(|finding| Finding { text: finding.text.replace(&at, "IDP"), ..finding })
-            .collect()
-    }
-
-    fn spent() -> (u16, Value) {
-        (400, json!({ "error": "invalid_grant" }))
-    }
-
-    #[tokio::test]
-    async fn all_is_well() {
-        let texts = found(|_, _| (), None, spent()).await;
-        assert_eq!(
-            texts,
-            [
-                good("IDP/d answers, and its issuer is as configured"),
-                good("people are sent to IDP/a"),
-                good("IDP/k has keys for ES256"),
-                good("IDP/t accepts us as us"),
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn the_way_out_is_named_with_the_way_back() {
-        let leads_there = |document: &mut Value, provider: &mut Provider| {
-            provider.logout = Logout::Provider;
-            document["end_session_endpoint"] = json!("https://idp.acme.com/logout");
-        };
-        let texts = found(leads_there, None, spent()).await;
-        let way = "people who sign out are sent to https://idp.acme.com/logout, and must be let back to \
-                   http://127.0.0.1:9000/login/acme/signed-out";
-        assert!(texts.contains(&good(way)), "{texts:?}");
-    }
-
-    #[rstest]
-    #[case::another_issuer(|document: &mut Value, _: &mut Provider| document["issuer"] = json!("https://evil.example"), None, spent(), Verdict::Wrong, "calls itself")]
-    #[case::slash(|document: &mut Value, _: &mut Provider| document["issuer"] = json!(format!("{}/", document["issuer"].as_str().unwrap())), None, spent(), Verdict::Wrong, "to the last character")]
-    #[case::no_endpoint(|document: &mut Value, _: &mut Provider| document["token_endpoint"] = Value::Null, None, spent(), Verdict::Wrong, "has no token_endpoint")]
-    #[case::plain_http(|document: &mut Value, _: &mut Provider| document["jwks_uri"] = json!("http://idp.acme.com/k"), None, spent(), Verdict::Wrong, "jwks_uri is http://idp.acme.com/k")]
-    #[case::no_keys(|_: &mut Value, _: &mut Provider| (), Some(json!({ "keys": [] })), spent(), Verdict::Wrong, "no signing key that can be used")]
-    #[case::other_keys(|_: &mut Value, provider: &mut Provider| provider.id_token_algs = vec![IdTokenAlg::Rs256], None, spent(), Verdict::Wrong, "none of the keys at IDP/k")]
-    #[case::wrong_secret(|_: &mut Value, provider: &mut Provider| provider.client_auth = UpstreamClientAuth::Post(Secret::new("x".into())), None, (401, json!({ "error": "invalid_client" })), Verdict::Wrong, "does not accept us as a client")]
-    #[case::gullible(|_: &mut Value, _: &mut Provider| (), None, (200, json!({ "access_token": "a", "token_type": "bearer", "id_token": "x" })), Verdict::Wrong, "a code that nobody issued")]
-    #[case::silent(|_: &mut Value, _: &mut Provider| (), None, (500, json!({})), Verdict::Doubtful, "not certain")]
-    #[case::other_algorithms(|document: &mut Value, _: &mut Provider| document["id_token_signing_alg_values_supported"] = json!(["RS512"]), None, spent(), Verdict::Doubtful, "signs ID tokens with RS512")]
-    #[case::other_method(|document: &mut Value, _: &mut Provider| document["token_endpoint_auth_methods_supported"] = json!(["tls_client_auth"]), None, spent(), Verdict::Doubtful, "does not name none")]
-    #[case::plain_pkce(|document: &mut Value, _: &mut Provider| document["code_challenge_methods_supported"] = json!(["plain"]), None, spent(), Verdict::Doubtful, "PKCE S256")]
-    #[case::no_userinfo(|document: &mut Value, _: &mut Provider| document["userinfo_endpoint"] = Value::Null, None, spent(), Verdict::Doubtful, "no userinfo endpoint")]
-    #[case::no_way_out(|_: &mut Value, provider: &mut Provider| provider.logout = Logout::Provider, None, spent(), Verdict::Doubtful, "no end_session_endpoint")]
-    #[case::no_usable_way_out(|document: &mut Value, provider: &mut Provider| { provider.logout = Logout::Provider; document["end_session_endpoint"] = json!("javascript:alert(1)") }, None, spent(), Verdict::Doubtful, "no end_session_endpoint")]
-    #[case::no_text_for_a_way_out(|document: &mut Value, provider: &mut Provider| { provider.logout = Logout::Provider; document["end_session_endpoint"] = json!([7]) }, None, spent(), Verdict::Doubtful, "no end_session_endpoint")]
-    #[tokio::test]
-    async fn trouble_is_named(
-        #[case] change: fn(&mut Value, &mut Provider),
-        #[case] keys: Option<Value>,
-        #[case] token: (u16, Value),
-        #[case] verdict: Verdict,
-        #[case] words: &str,
-    ) {
-        let findings = found(change, keys, token).await;
-        let named = |finding: &&Finding| finding.verdict == verdict && finding.text.contains(words);
-        assert!(findings.iter().find(named).is_some(), "{findings:#?}");
-    }
-}
+mod tests;

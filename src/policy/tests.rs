@@ -36,9 +36,9 @@ resources:
 clients:
   nightly:
     secret: 0123456789abcdef
-    grant_types: [client_credentials]
+    grant_types: [client_credentials, "urn:ietf:params:oauth:grant-type:jwt-bearer"]
     resources: { tickets: [read, close, purge], wiki: [read] }
-  other: { secret: 0123456789abcdef, redirect_uris: ["https://other.acme.com/cb"] }
+  other: { secret: 0123456789abcdef, grant_types: ["urn:ietf:params:oauth:grant-type:jwt-bearer"] }
 providers:
   google:
     preset: google

@@ -142,6 +142,15 @@ impl DeclaredClient {
                 section.problem("resources", message);
             }
         }
+        let presenter = names.presenters.iter().find(|(client, ..)| *client == id);
+        if let Some((_, provider, resource)) = presenter
+            && !grant_types.contains(&GrantType::JwtBearer)
+        {
+            let grant = GrantType::JwtBearer.as_str();
+            let message =
+                format!("lacks {grant}, by which providers.{provider}.id_jag.allow.{resource} has it come");
+            section.problem("grant_types", message);
+        }
         if workload.is_some() || grant_types.contains(&GrantType::ClientCredentials) {
             if UserId::parse(id.as_str()).is_some() {
                 section.problem_here(

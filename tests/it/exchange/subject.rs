@@ -232,7 +232,12 @@ async fn what_an_assertion_gave_is_exchanged_while_assertions_give_it(
     (rules, worth): (&str, Option<&str>),
 ) {
     let organization = "    organization: acme\n";
-    let sections = sections().replace(organization, &format!("{organization}    {rules}\n"));
+    let mut sections = sections().replace(organization, &format!("{organization}    {rules}\n"));
+    for name in ["    name: Desk agent\n", "    name: Back office\n"] {
+        let grants = format!("[authorization_code, refresh_token, \"{}\"]", agent::JWT_BEARER);
+        assert!(sections.contains(name), "{sections}");
+        sections = sections.replace(name, &format!("{name}    grant_types: {grants}\n"));
+    }
     let Some(server) = Server::start_with(on, &sections).await else { return };
     let sent = token(&server, "tickets:read tickets:write").await;
     server.execute("UPDATE grants SET origin = 'id_jag', session_id = NULL").await;

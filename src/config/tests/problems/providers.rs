@@ -190,11 +190,26 @@ fn assertions(#[case] text: &str, #[case] expected: &[&str]) {
         "providers:
   corp: {{ preset: google, client_id: c, client_secret: s, sign_in: {{ anyone: true }},
     id_jag: {text} }}
-clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }} }}
+clients: {{ agent: {{ grant_types: ['urn:ietf:params:oauth:grant-type:jwt-bearer'] }} }}
 resources:
   tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
     );
     assert_eq!(problems(&text, &Environment::of([])), expected.join("\n"));
+}
+
+/// A client that is let in by the one rule is let in by its own entry too.
+#[rstest]
+#[case("redirect_uris: [\"http://127.0.0.1/cb\"]", "grant_types: [authorization_code]")]
+#[case("secret: 0123456789abcdef, serves: tickets", "grant_types: []")]
+fn who_presents_assertions_has_the_grant(#[case] client: &str, #[case] grants: &str) {
+    let allow = "allow: { tickets: { clients: [agent, 'https://agent.example/c.json'], scopes: [read] } }";
+    let good = "grant_types: ['urn:ietf:params:oauth:grant-type:jwt-bearer']";
+    let text = with_id_jag(allow);
+    assert!(text.contains(good));
+    let found = problems(&text.replace(good, &format!("{client}, {grants}")), &Environment::of([]));
+    let expected = "clients.agent.grant_types: lacks urn:ietf:params:oauth:grant-type:jwt-bearer, by which \
+                    providers.corp.id_jag.allow.tickets has it come";
+    assert!(found.ends_with(expected) && found.lines().count() == 1, "{found}");
 }
 
 /// Who signs assertions: others than we, each under one provider's rules.
@@ -352,7 +367,7 @@ fn with_id_jag(keys: &str) -> String {
         "providers:
   corp: {{ preset: google, client_id: c, client_secret: s, sign_in: {{ anyone: true }},
     id_jag: {{ {keys} }} }}
-clients: {{ agent: {{ redirect_uris: [\"http://127.0.0.1/cb\"] }} }}
+clients: {{ agent: {{ grant_types: ['urn:ietf:params:oauth:grant-type:jwt-bearer'] }} }}
 resources:
   tickets: {{ uri: https://t.acme.com, name: T, scopes: {{ read: {{ description: R, default: true }} }} }}"
     )
