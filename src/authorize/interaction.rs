@@ -37,7 +37,7 @@ pub(super) async fn show(
     let opened = open(&app, &id, (&session, &origin)).await?;
     let request = &opened.interaction.request;
     let step = match sufficient(&app, &opened, &session) {
-        None => next::without_session(request),
+        None => next::without_session(&opened.interaction, session.signed_in()),
         Some(signed_in) => {
             let decision = decide(&app, &opened, signed_in, &request.scope).await?;
             let remembered =

@@ -28,8 +28,15 @@ use crate::{
     authorize::request::Refused,
     clients::{self, Client, ClientError},
     identity::session::BrowserSession,
+    idp::id_token,
     ids::{ClientId, InteractionId},
-    oauth::{authorization::Reply, error::OAuthError, purpose::Role, redirect_uri::Reach},
+    oauth::{
+        authorization::{Reply, ValidatedRequest},
+        error::{ErrorCode, OAuthError},
+        params::Params,
+        purpose::{Purpose, Role},
+        redirect_uri::Reach,
+    },
     store::{
         interactions::{self, Interaction},
         switched_off::{self, Switch},
@@ -90,7 +97,8 @@ async fn authorize(
     let client = client_of(&app, role, params.get("client_id"), &origin).await?;
     let reply = request::reply_of(&params, &client, app.config.issuer(role))?;
     let asked_of = (&app.config, role);
-    let request = match request::validate(&params, &client, reply, is_cross_site(&headers), asked_of) {
+    let request = request::validate(&params, &client, reply, is_cross_site(&headers), asked_of);
+    let request = match request.and_then(|request| of_person(&app, &params, request)) {
         Ok(request) => request,
         Err(Refused { reply, error }) => {
             let event = Event::new(Kind::AuthorizationRefused, &origin.recorded)
@@ -114,6 +122,22 @@ async fn authorize(
     interactions::insert(&mut tx, &interaction).await?;
     tx.commit().await?;
     Ok(Redirect::to(&app.path(&format!("/interaction/{}", interaction.id))).into_response())
+}
+
+/// The same request, of the person whom the client names by an ID token that it got of us (OpenID Connect Core §3.1.2.1).
+/// The other issuer gives no ID tokens, so there the parameter means nothing.
+fn of_person(app: &App, params: &Params, request: ValidatedRequest) -> Result<ValidatedRequest, Refused> {
+    let idp = app.idp().filter(|_| request.purpose == Purpose::SignIn);
+    let (Some(idp), Some(hint)) = (idp, params.get("id_token_hint")) else { return Ok(request) };
+    let person = id_token::person(app, idp, &request.client, hint);
+    if person.is_none() {
+        let text = "id_token_hint is no ID token that this issuer gave this client";
+        return Err(Refused {
+            reply: request.reply,
+            error: OAuthError::new(ErrorCode::InvalidRequest, text),
+        });
+    }
+    Ok(ValidatedRequest { person, ..request })
 }
 
 /// The client, or a page: nothing is ever sent to a redirect URI of a client that is not known, or switched off.

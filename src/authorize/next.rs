@@ -29,24 +29,34 @@ pub(super) enum Step {
     Refuse(OAuthError),
 }
 
-/// Whether a sign-in will do for this request: made for it, or young enough and of a kind that the client wants, where it
-/// did not insist on a new one. A sign-in that was made for the request suffices in any case, since `federation` has held
-/// the provider to `max_age`, `acr_values` are a wish (OpenID Connect Core §3.1.2.1), and asking again would never end.
-/// One that was merely made meanwhile does not: nothing of what this request demands was asked of the provider.
+/// Whether a sign-in will do for this request: that of the person whom the client named, if it named one, and either made
+/// for the request, or young enough and of a kind that the client wants, where it did not insist on a new one. What was
+/// made for the request is young and strong enough in any case, since `federation` has held the provider to `max_age`,
+/// `acr_values` are a wish (OpenID Connect Core §3.1.2.1), and asking again would never end. One that was merely made
+/// meanwhile is not: nothing of what this request demands was asked of the provider.
 pub(super) fn sign_in_suffices(interaction: &Interaction, now: Timestamp, session: &SignedIn) -> bool {
     let request = &interaction.request;
-    let made_for_it = session.interaction_id.as_ref() == Some(&interaction.id);
     let age = now.since(session.auth_time).as_secs();
     let young_enough = request.max_age.is_none_or(|most| age <= u64::from(most));
     let strong_enough = request.acr_values.is_empty()
         || session.acr.as_ref().is_some_and(|acr| request.acr_values.contains(acr));
-    made_for_it || (young_enough && strong_enough && !request.prompt.login)
+    let will_do =
+        is_made_for(interaction, session) || (young_enough && strong_enough && !request.prompt.login);
+    will_do && !request.means_another(&session.user_id)
 }
 
-/// What comes before there is a session that suffices.
-pub(super) fn without_session(request: &ValidatedRequest) -> Step {
-    if request.prompt.none {
-        Step::Refuse(OAuthError::new(ErrorCode::LoginRequired, "the user is not signed in"))
+fn is_made_for(interaction: &Interaction, session: &SignedIn) -> bool {
+    session.interaction_id.as_ref() == Some(&interaction.id)
+}
+
+/// What comes before there is a session that suffices; after a sign-in that was made for the request as somebody else
+/// there will be none (OpenID Connect Core §3.1.2.1, `id_token_hint`).
+pub(super) fn without_session(interaction: &Interaction, session: Option<&SignedIn>) -> Step {
+    let refuse = |text: &'static str| Step::Refuse(OAuthError::new(ErrorCode::LoginRequired, text));
+    if session.is_some_and(|session| is_made_for(interaction, session)) {
+        refuse("somebody else signed in")
+    } else if interaction.request.prompt.none {
+        refuse("the user is not signed in")
     } else {
         Step::SignIn
     }

@@ -96,6 +96,7 @@ pub fn validate(
             acr_values,
             nonce: params.get("nonce").map(str::to_owned),
             login_hint: params.get("login_hint").map(|hint| hint.chars().take(320).collect()),
+            person: None,
             cross_site,
             dpop_jkt,
         }),

@@ -187,12 +187,16 @@ pub(super) async fn begin(
         return Err(PageError::too_many());
     }
     app.limits.begun.count(origin.source, now);
+    // Whoever is signed in here mostly is at the provider, too, where the one whom the client means could not come.
+    let is_another = |interaction: &Interaction| {
+        session.signed_in().is_some_and(|signed_in| interaction.request.means_another(&signed_in.user_id))
+    };
     let begin = Begin {
         provider: &provider.id,
         interaction: interaction.as_ref().map(|interaction| &interaction.id),
         onward: onward_of(&params)?,
         hint: params.get("login_hint"),
-        anew: params.get("prompt") == Some("login"),
+        anew: params.get("prompt") == Some("login") || interaction.as_ref().is_some_and(is_another),
     };
     if switched_off::is_off(&app.db, Switch::Provider(&provider.id)).await? {
         SignInError::SwitchedOff.record(&app, provider, &origin).await?;

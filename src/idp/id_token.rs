@@ -1,5 +1,6 @@
 //! The ID token (OpenID Connect Core §2): who signed in, when and how, for one client. It comes back to us when the
-//! client asks for a grant in the person's name, and says then which permission it stands on.
+//! client asks for a grant in the person's name, and says then which permission it stands on; or when it has her sign in
+//! once more, and says then who must come.
 
 use serde::Serialize;
 
@@ -7,7 +8,7 @@ use super::scopes::{EMAIL, GROUPS, PROFILE};
 use crate::{
     app::{App, Idp},
     clock::Timestamp,
-    ids::SessionId,
+    ids::{ClientId, SessionId, UserId},
     jose::signer::SignError,
     oauth::{purpose::Role, scope::ScopeSet},
     token::{issue::Person, standing::Standing},
@@ -86,4 +87,12 @@ pub fn sign(
         told: Told::by(scope, standing),
     };
     idp.keys.signer().sign("JWT", &claims)
+}
+
+/// Whom an ID token is about that this issuer gave this client, however long ago (OpenID Connect Core §3.1.2.2).
+pub fn person(app: &App, idp: Idp<'_>, client: &ClientId, token: &str) -> Option<UserId> {
+    let token = idp.keys.verify_own_id_token(token).ok()?;
+    let ours = token.text("iss").ok()? == app.config.issuer(Role::IdentityProvider).as_str();
+    let the_clients = token.audiences().ok()? == [client.as_str()];
+    UserId::parse(token.text("sub").ok()?).filter(|_| ours && the_clients)
 }

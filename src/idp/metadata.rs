@@ -61,7 +61,6 @@ fn document(config: &Config) -> Value {
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS.map(|(name, _)| name),
         "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
         "code_challenge_methods_supported": ["S256"],
-        "dpop_signing_alg_values_supported": PROOF_ALGS.map(|(name, _)| name),
         "authorization_response_iss_parameter_supported": true,
         "client_id_metadata_document_supported": documents,
         "subject_types_supported": ["public"],

@@ -7,7 +7,10 @@ use super::{
     error::OAuthError, issuer::Issuer, pkce::CodeChallenge, purpose::Purpose, redirect_uri::RedirectUri,
     scope::ScopeSet,
 };
-use crate::{ids::ClientId, jose::Thumbprint};
+use crate::{
+    ids::{ClientId, UserId},
+    jose::Thumbprint,
+};
 
 /// An authorization request that may be put before a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,10 @@ pub struct ValidatedRequest {
     pub nonce: Option<String>,
     /// Who the client thinks the person is.
     pub login_hint: Option<String>,
+    /// The person who must be the one that signs in, as an ID token of ours says (`id_token_hint`, OpenID Connect Core
+    /// §3.1.2.1).
+    #[serde(default)]
+    pub person: Option<UserId>,
     /// Whether another site's page sent the browser here, so that a person may not have meant to come.
     pub cross_site: bool,
     /// The key that the code will be of use to alone (RFC 9449 §10).
@@ -59,6 +66,13 @@ pub struct Reply {
     pub state: Option<String>,
     /// Who answers (`iss`, RFC 9207 §2): the issuer that was asked.
     pub issuer: Issuer,
+}
+
+impl ValidatedRequest {
+    /// Whether the client named a person, and this is another one.
+    pub fn means_another(&self, user: &UserId) -> bool {
+        self.person.as_ref().is_some_and(|person| person != user)
+    }
 }
 
 impl Reply {

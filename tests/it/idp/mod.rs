@@ -2,6 +2,7 @@
 
 mod another_chancery;
 mod bound;
+mod expected_person;
 mod grants;
 mod sign_in;
 mod step_up;

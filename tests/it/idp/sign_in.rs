@@ -24,7 +24,7 @@ async fn userinfo(server: &Server, token: &str) -> (u16, Value) {
 }
 
 /// The exchange of `backend`, which proves itself.
-async fn exchange(server: &Server, client: &Client, code: &str) -> Tokens {
+pub(super) async fn exchange(server: &Server, client: &Client, code: &str) -> Tokens {
     let mut parameters = client.exchange_parameters(code);
     parameters.push(("client_secret", SECRET.to_owned()));
     post_to(server, client.role, &parameters).await
