@@ -177,15 +177,17 @@ impl App {
     }
 
     /// Records that a program was refused, with `error` as the reason and all that it tells of the request, and returns
-    /// what it is answered. Our own faults, and challenges for a nonce, with which an exchange by DPoP begins, are no
-    /// decisions and are only logged.
+    /// what it is answered, with the number under which the operator finds that reason and the program nothing. Our own
+    /// faults, and challenges for a nonce, with which an exchange by DPoP begins, are no decisions and are only logged.
     pub async fn refuse(&self, origin: &Origin, event: Event, error: ApiError) -> ApiError {
         if error.is_fault() || error.code() == ErrorCode::UseDpopNonce {
             return error;
         }
         let event = event.reason(error.code().as_str()).detail("why", error.reason());
         let event = event.about(error.about().cloned().unwrap_or_default());
-        self.record_refusal(origin, &event).await.map_or_else(ApiError::from, |()| error)
+        let number = origin.recorded.reference.to_string().into();
+        let recorded = self.record_refusal(origin, &event).await;
+        recorded.map_or_else(ApiError::from, |()| error.with_member("reference", number))
     }
 
     /// A path of ours as browsers see it, under the issuer's.

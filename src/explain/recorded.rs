@@ -64,6 +64,11 @@ impl Refused {
     /// Puts the same question to today's rules and facts.
     pub async fn again(&self, config: &Config, db: &Db, now: Timestamp) -> Result<Again, StoreError> {
         let unknown = |text: &str| Ok(Again::Unknown(text.to_owned()));
+        if self.reason.as_deref().is_some_and(|reason| reason.starts_with("assertion_")) {
+            return unknown(
+                "the assertion itself was not accepted; with it at hand, --assertion says what of it",
+            );
+        }
         let (Some(client), Some(uri)) = (&self.client, &self.resource) else {
             return unknown("the record does not say which client asked for which resource");
         };

@@ -243,7 +243,11 @@ async fn a_wrong_claim_ends_nothing_and_burns_nothing(
 async fn refused(server: &Server, answer: &Answer, reason: &str) {
     assert_eq!(answer.status, 400, "{}", answer.body);
     assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
-    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    let mut body: Value = serde_json::from_str(&answer.body).unwrap();
+    let number = body.as_object_mut().unwrap().remove("reference").unwrap();
+    assert!(
+        server.on_record("logout.refused", "reference").await.contains(&number.as_str().unwrap().to_owned())
+    );
     let text = "the logout token is not accepted";
     assert_eq!(body, json!({ "error": "invalid_request", "error_description": text }));
     let why = server.on_record("logout.refused", "details").await;

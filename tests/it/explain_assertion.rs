@@ -201,3 +201,50 @@ async fn a_refused_assertion_is_asked_for_again(#[values(On::Sqlite, On::Postgre
         assert!(told.out.contains(line), "{line}: {}", told.out);
     }
 }
+
+/// Whoever presented it has the number from the answer, and the operator the reason by the number.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_assertion_is_explained_by_the_number_that_its_client_was_told(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(agent) = Agent::start(on).await else { return };
+    agent.upstream.sign_in(&agent.server, &Browser::new(), |_| ()).await;
+    let of_nobody = agent.trade(&agent.claims_with("aud", json!("https://other.example"))).await;
+    let of_rules = agent.present(&agent.sign(&agent.claims()), &[("scope", "tickets:close")]).await;
+    let [of_nobody, of_rules] = [of_nobody, of_rules].map(|refused| {
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        explain(&agent.server, &["--refusal", &refused.reference.unwrap()])
+    });
+    for (told, lines) in [
+        (
+            of_nobody,
+            [
+                "token.refused  ",
+                "  reason      assertion_audience\n",
+                "  client      agent\n",
+                "  provider    acme\n",
+                "  subject     ada-1\n",
+                "  why         aud does not name us alone\n",
+                "\ntoday: the assertion itself was not accepted; with it at hand, --assertion says what of it\n",
+            ],
+        ),
+        (
+            of_rules,
+            [
+                "token.refused  ",
+                "  reason      policy\n",
+                "  scope       tickets:close\n",
+                "  rules       providers.acme.id_jag.allow.tickets.scopes (scope), ",
+                "\ntoday\nuser      ",
+                "\nby assertion: refused\n",
+                "  NO   providers.acme.id_jag.allow.tickets.scopes: tickets:read, tickets:write  (",
+            ],
+        ),
+    ] {
+        assert_eq!(told.code, 1, "{}{}", told.out, told.err);
+        for line in lines {
+            assert!(told.out.contains(line), "{line}: {}", told.out);
+        }
+    }
+}

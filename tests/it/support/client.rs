@@ -32,7 +32,10 @@ pub(crate) struct Client {
 pub(crate) struct Tokens {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,
+    /// What was answered, but for the number.
     pub(crate) body: Value,
+    /// The number of a refusal, which no two share.
+    pub(crate) reference: Option<String>,
 }
 
 impl Client {
@@ -197,7 +200,9 @@ impl Tokens {
     /// What an answer in JSON says.
     pub(crate) async fn of(answer: reqwest::Response) -> Self {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Self { status, headers, body: answer.json().await.unwrap() }
+        let mut body: Value = answer.json().await.unwrap();
+        let reference = body.as_object_mut().and_then(|body| body.remove("reference"));
+        Self { status, headers, body, reference: reference.map(|number| number.as_str().unwrap().to_owned()) }
     }
 
     pub(crate) fn access(&self) -> &str {
