@@ -32,6 +32,7 @@ mod identity;
 mod idp;
 mod keys;
 mod machine;
+mod managed_guide;
 mod metadata;
 mod outage;
 mod path_issuer;
