@@ -1,6 +1,8 @@
-//! A session that is over at Keycloak is over here, with the refresh tokens that were born in it.
+//! A session that is over at Keycloak is over here, with the refresh tokens that were born in it; and one that is over
+//! here is over there, where the operator says so.
 
 use reqwest::Method;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{
@@ -52,4 +54,35 @@ async fn a_person_who_leaves_keycloak_leaves_us() {
     let page = ada.browser.submit(&page.form("/realms/")).await;
     assert_eq!(page.status, 200, "{}", page.text());
     is_out(&ada, &tokens).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_leaves_us_leaves_keycloak_where_the_operator_says_so(
+    #[values("here", "provider")] way: &str,
+) {
+    let sign_in = json!({ "require": { "groups": ["/mcp-users"] }, "logout": way });
+    let plan = Plan { provider: json!({ "sign_in": sign_in }), ..Plan::default() };
+    let (house, realm) = Realm::house(plan, None).await;
+    let ada = Person::at(&house);
+    let tokens = connects(&ada).await;
+    let sessions = format!("/users/{}/sessions", realm.user(ADA.0).await);
+    let begun = realm.administer(Method::GET, &sessions, &json!(null)).await;
+    assert_eq!(begun.as_array().unwrap().len(), 1, "{begun}");
+
+    let page = ada.leave().await;
+    assert_eq!(page.status, 200, "{}: {}", page.url, page.text());
+    let left = realm.administer(Method::GET, &sessions, &json!(null)).await;
+    assert_eq!(ada.refresh(&tokens).await.unwrap_err()["error"], "invalid_grant");
+    if way == "provider" {
+        assert_eq!(page.url.as_str().split('?').next(), Some(house.url("/login/acme/signed-out").as_str()));
+        assert!(page.text().contains("was asked to sign you out too"), "{}", page.text());
+        assert_eq!(left, json!([]), "her ID token said which session");
+        is_out(&ada, &tokens).await;
+    } else {
+        assert!(page.text().contains("You are still signed in at"), "{}", page.text());
+        assert_eq!(left[0]["id"], begun[0]["id"]);
+        let page = ada.open(&[]).await;
+        assert!(page.find_form("/interaction/").is_some(), "nobody asks her anew: {}", page.text());
+    }
 }

@@ -8,5 +8,3 @@ mod sign_in;
 mod step_up;
 mod trouble;
 mod workload;
-
-use crate::browser;
