@@ -25,7 +25,18 @@ pub(crate) fn node(script: &str) -> Command {
 /// The same for Python.
 pub(crate) fn python(script: &str) -> Command {
     install_python();
-    let mut command = Command::new(installed().join("python/bin/python"));
+    in_environment("python", script)
+}
+
+/// The same for Python with the first generation of the MCP SDK.
+pub(crate) fn python_mcp1(script: &str) -> Command {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| install("mcp1"));
+    in_environment("mcp1", script)
+}
+
+fn in_environment(name: &str, script: &str) -> Command {
+    let mut command = Command::new(installed().join(name).join("bin/python"));
     command.arg(installed().join(script)).env("PATH", path());
     command
 }

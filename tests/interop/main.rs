@@ -17,6 +17,7 @@ mod house;
 #[expect(dead_code, unused_imports, reason = "shared with the stories, which need more of it")]
 mod support;
 
+mod account;
 mod bound;
 #[path = "../it/support/browser.rs"]
 #[expect(dead_code, reason = "shared with the stories, which need more of it")]
