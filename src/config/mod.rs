@@ -91,6 +91,7 @@ struct Names<'a> {
     /// The scopes that each resource says it has.
     scopes: IndexMap<&'a str, Vec<&'a str>>,
     clients: Vec<&'a str>,
+    connections: Vec<&'a str>,
     /// The clients that are workloads, each with the provider that says so.
     workloads: Vec<(ClientId, ProviderId)>,
     /// The clients that may have people's tokens while these are away, each with a connection that says so.
@@ -169,6 +170,7 @@ impl Config {
             resources: root.names("resources"),
             scopes: root.names_within("resources", "scopes"),
             clients: root.names("clients"),
+            connections: root.names("connections"),
             workloads: Vec::new(),
             offline: Vec::new(),
             presenters: Vec::new(),
@@ -194,7 +196,8 @@ impl Config {
             })
             .collect();
         let resources = Resource::read_all(root, &names, loopback);
-        let around = connection::Around { names: &names, resources: &resources, loopback };
+        let around =
+            connection::Around { names: &names, providers: &providers, resources: &resources, loopback };
         let connections = Connections::read(root, &presets, &around);
         names.offline = (connections.iter())
             .flat_map(|one| one.offline.clients.iter().map(|client| (client.clone(), one.name.clone())))

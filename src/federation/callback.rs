@@ -32,6 +32,7 @@ use crate::{
         logins::{self, Login},
         switched_off::{self, Switch},
     },
+    vault::sign_in,
     web::{error::PageError, page::see_other, request::Origin},
 };
 
@@ -77,11 +78,17 @@ pub(super) async fn finish(
     }
 
     let came = async {
-        let vouched = sign_in(&app, provider, &login, (state, &params), deadline).await?;
-        enter(&app, provider, &login, &vouched, (&mut session, &origin)).await
+        let vouched = identify(&app, provider, &login, (state, &params), deadline).await?;
+        enter(&app, provider, &login, &vouched, (&mut session, &origin)).await?;
+        Ok(vouched.answer)
     };
     match came.await {
-        Ok(()) => Ok(see_other(&app.path(&target))),
+        Ok(answer) => {
+            if let Some(signed_in) = session.signed_in() {
+                sign_in::keep(&app, provider, (signed_in, answer), &origin).await;
+            }
+            Ok(see_other(&app.path(&target)))
+        }
         Err(Stopped::Page(page)) => Err(*page),
         Err(Stopped::Refused(error)) => {
             error.record(&app, provider, &origin).await?;
@@ -105,7 +112,7 @@ impl<E: Into<PageError>> From<E> for Stopped {
 }
 
 /// From the parameters that came with the person to who she is.
-async fn sign_in<'p>(
+async fn identify<'p>(
     app: &App,
     provider: &'p Provider,
     login: &Login,

@@ -52,6 +52,8 @@ pub(super) struct Vouched<'p> {
     pub(super) subject: String,
     /// The ID token itself, as a hint for the sign-out there.
     pub(super) id_token: Secret,
+    /// The answer of the token endpoint, as it came.
+    pub(super) answer: Secret,
 }
 
 /// Who the person is, if the provider says so before the deadline.
@@ -102,5 +104,5 @@ async fn talk<'p>(
     };
     let claims = Claims { signed: verified.into_claims(), userinfo: more };
     let identity = claims::of_sign_in(provider, token.issuer, token.authentication, claims)?;
-    Ok(Vouched { identity, subject: token.subject, id_token: tokens.id_token })
+    Ok(Vouched { identity, subject: token.subject, id_token: tokens.id_token, answer: tokens.answer })
 }

@@ -29,7 +29,7 @@ pub(super) async fn enter(
     app: &App,
     provider: &Provider,
     login: &Login,
-    Vouched { identity, subject, id_token }: &Vouched<'_>,
+    Vouched { identity, subject, id_token, .. }: &Vouched<'_>,
     (session, origin): (&mut BrowserSession, &Origin),
 ) -> Result<(), Stopped> {
     let now = app.clock.now();

@@ -1,6 +1,10 @@
 //! The upstream's token endpoint: an authorization code becomes tokens (OIDC Core §3.1.3).
 
-use std::{fmt, pin::Pin};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+};
 
 use oauth2::{
     AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, ExtraTokenFields, HttpRequest,
@@ -54,6 +58,8 @@ pub(super) struct Tokens {
     pub(super) access_token: Secret,
     /// Not yet verified.
     pub(super) id_token: Secret,
+    /// The whole answer, as it came.
+    pub(super) answer: Secret,
 }
 
 /// The browser's half and ours of one sign-in, to be exchanged.
@@ -131,17 +137,23 @@ pub(super) async fn redeem(
             .add_extra_param("client_assertion_type", client_assertion::ASSERTION_TYPE)
             .add_extra_param("client_assertion", assertion);
     }
-    let answer = request.request_async(&Answering(upstream)).await.map_err(sort)?;
+    let answering = Answering { upstream, answered: Mutex::default() };
+    let answer = request.request_async(&answering).await.map_err(sort)?;
     if *answer.token_type() != BasicTokenType::Bearer {
         return Err(ExchangeError::Form("token_type is not Bearer"));
     }
     let id_token = answer.extra_fields().id_token.clone().ok_or(ExchangeError::Form("no id_token"))?;
     let access_token = Secret::new(answer.access_token().secret().clone());
-    Ok(Tokens { access_token, id_token: Secret::new(id_token) })
+    let whole = answering.answered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Tokens { access_token, id_token: Secret::new(id_token), answer: Secret::new(whole) })
 }
 
 /// A client for which a server's fault is no answer, even where it has the form of one.
-struct Answering<'u>(&'u Upstream);
+struct Answering<'u> {
+    upstream: &'u Upstream,
+    /// The last answer. What is no text is no JSON either.
+    answered: Mutex<String>,
+}
 
 impl<'c> AsyncHttpClient<'c> for Answering<'_> {
     type Error = NetError;
@@ -149,7 +161,9 @@ impl<'c> AsyncHttpClient<'c> for Answering<'_> {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let response = self.0.execute(request).await?;
+            let response = self.upstream.execute(request).await?;
+            let body = String::from_utf8(response.body().clone()).unwrap_or_default();
+            *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = body;
             match NetError::Status(response.status().as_u16()) {
                 fault if fault.is_transient() => Err(fault),
                 _ => Ok(response),

@@ -34,6 +34,7 @@ use crate::{
         logins::{self, Login},
         switched_off::{self, Switch},
     },
+    vault::sign_in::KeptAs,
     web::{
         error::PageError,
         page::see_other,
@@ -77,6 +78,8 @@ pub(super) struct Asked {
     pub(super) acr_values: Vec<String>,
     /// Who the person probably is.
     pub(super) login_hint: Option<String>,
+    /// What else its tokens are for.
+    pub(super) kept: KeptAs,
 }
 
 impl Asked {
@@ -92,6 +95,7 @@ impl Asked {
             max_age: ages.into_iter().flatten().min(),
             acr_values: acr_values.map(|request| request.acr_values.clone()).unwrap_or_default(),
             login_hint: hint.filter(|hint| hint.len() <= MAX_HINT_BYTES).map(str::to_owned),
+            kept: KeptAs::default(),
         }
     }
 }
@@ -203,6 +207,7 @@ pub(super) async fn begin(
         return Err(SignInError::SwitchedOff.page(provider, begin));
     }
     let asked = Asked::of(interaction.as_ref().map(|found| &*found.request), &begin, provider);
+    let asked = Asked { kept: KeptAs::of(&app.config, provider), ..asked };
     let reached = app.federation.reach(provider, &app.upstream, &app.clock).await;
     let reached = reached.map_err(|error| SignInError::from(error).page(provider, begin))?;
 
@@ -255,7 +260,7 @@ fn authorization_url(
         .set_redirect_uri(redirect_uri);
     let mut request = client
         .authorize_url(|| CsrfToken::new(state.to_owned()))
-        .add_scopes(provider.scopes.iter().cloned().map(Scope::new))
+        .add_scopes(asked.kept.with_scopes(provider).map(|scope| Scope::new(scope.to_owned())))
         .add_extra_param("nonce", &pending.nonce);
     if let Some(verifier) = &pending.verifier {
         let verifier = PkceCodeVerifier::new(verifier.clone());
@@ -268,7 +273,8 @@ fn authorization_url(
         ("login_hint", asked.login_hint.clone()),
     ];
     let ours: Vec<_> = ours.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    for (name, value) in &provider.authorize_params {
+    let vendors = asked.kept.params.iter().filter(|(name, _)| !provider.authorize_params.contains_key(*name));
+    for (name, value) in provider.authorize_params.iter().chain(vendors) {
         if !ours.iter().any(|(mine, _)| mine == name) {
             request = request.add_extra_param(name, value);
         }
@@ -284,7 +290,7 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::config::provider::fixture::provider;
+    use crate::{config::provider::fixture::provider, oauth::scope::ScopeSet};
 
     fn metadata() -> Metadata {
         let url = |path: &str| Url::parse(&format!("https://idp.acme.com{path}")).unwrap();
@@ -344,13 +350,30 @@ mod tests {
         assert_eq!(get(&Asked::default(), "prompt").as_deref(), Some("select_account"));
         let acr_values = vec!["phr".into(), "mfa".into()];
         let login_hint = Some("a@acme.com&x=y".into());
-        let asked = Asked { anew: true, max_age: Some(60), acr_values, login_hint };
+        let asked =
+            Asked { anew: true, max_age: Some(60), acr_values, login_hint, kept: KeptAs::default() };
         assert_eq!(get(&asked, "prompt").as_deref(), Some("login"));
         assert_eq!(get(&asked, "max_age").as_deref(), Some("60"));
         assert_eq!(get(&asked, "acr_values").as_deref(), Some("phr mfa"));
         assert_eq!(get(&asked, "login_hint").as_deref(), Some("a@acme.com&x=y"));
         assert_eq!(get(&asked, "hd").as_deref(), Some("acme.com"));
         assert_eq!(get(&asked, "code_challenge"), None);
+    }
+
+    /// Nothing twice, and when the person is asked is no matter of the connection's.
+    #[test]
+    fn what_the_tokens_become_is_asked_for_besides() {
+        let mut provider = provider();
+        provider.authorize_params.insert("hd".into(), "acme.com".into());
+        let params = [("access_type", "offline"), ("hd", "any")];
+        let kept = KeptAs {
+            scopes: ScopeSet::parse("openid files").unwrap(),
+            params: params.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        let sent = request(&provider, &pending(None), &Asked { kept, ..Asked::default() });
+        let get = |name: &str| sent.get(name).map(String::as_str);
+        assert_eq!(get("scope"), Some("openid email files"));
+        assert_eq!((get("access_type"), get("hd")), (Some("offline"), Some("acme.com")));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod replays;
 pub mod revocations;
 pub mod sealed_values;
 pub mod sessions;
+pub mod sign_in_tokens;
 pub mod signing_keys;
 pub mod sweep;
 pub mod switched_off;

@@ -115,12 +115,33 @@ pub enum How {
     Changed,
 }
 
+impl How {
+    /// The stable code of the record.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Again => "again",
+            Self::Changed => "changed",
+        }
+    }
+}
+
 impl Prepared {
     /// Whether what is written has a detail of this name.
     pub fn has_detail(&self, name: &str) -> bool {
         match &self.0 {
             Change::New(new, _) => new.details.contains_key(name),
             Change::Again { renewed, .. } => renewed.details.contains_key(name),
+        }
+    }
+
+    /// Whether it would take scopes away from a connection that has them.
+    pub fn gives_less(&self) -> bool {
+        match &self.0 {
+            Change::New(..) => false,
+            Change::Again { before, renewed, .. } => {
+                !matches!(before.state, State::NeedsReconnect(_)) && !before.scope.is_subset(&renewed.scope)
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
 //!
 //! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side.
-//! [`connect`] leads a person there and back, [`keep`] keeps the tokens that she fetched, [`refresh`] gets new ones, and
+//! [`connect`] leads a person there and back, [`keep`] keeps the tokens that she fetched, as
+//! [`sign_in`] does those of a sign-in, [`refresh`] gets new ones, and
 //! [`vend`] hands them out. [`disconnect`] ends a connection, and [`revoke`] its tokens at the vendor.
 
 pub mod connect;
@@ -11,6 +12,7 @@ pub mod keep;
 pub mod refresh;
 pub mod revoke;
 pub mod safe;
+pub mod sign_in;
 pub mod state;
 pub mod vend;
 pub mod vendor;

@@ -9,10 +9,11 @@ use crate::{
         form::text,
         preset::{ConnectionPart, Preset, Presets, filled::Filled},
         problem::Wrong,
+        provider::Provider,
         reader::Section,
         resource::Resource,
     },
-    ids::{ConnectionName, ResourceId},
+    ids::{ConnectionName, ProviderId, ResourceId},
     oauth::{resource::ResourceUri, scope::Scope},
 };
 
@@ -42,6 +43,7 @@ const DEFAULT_VENDS: NonZeroU32 = NonZeroU32::new(600).unwrap();
 /// What connections are judged by.
 pub(in crate::config) struct Around<'a> {
     pub(in crate::config) names: &'a Names<'a>,
+    pub(in crate::config) providers: &'a indexmap::IndexMap<ProviderId, Provider>,
     pub(in crate::config) resources: &'a indexmap::IndexMap<ResourceId, Resource>,
     /// Whether our own issuer is this machine.
     pub(in crate::config) loopback: bool,
@@ -60,10 +62,14 @@ impl Connections {
 }
 
 impl Connection {
-    /// Reports what a token exchange could not tell apart: it names resources and connections in the same parameters.
+    /// Reports what a token exchange could not tell apart, which names resources and connections in the same parameters,
+    /// and sign-in tokens that would be of no use here.
     fn differ(&self, before: &[Self], around: &Around<'_>, section: &Section<'_>) {
         if around.names.resources.contains(&self.name.as_str()) {
             section.problem_here("has the name of a resource; the audience of a token exchange names either");
+        }
+        for different in around.providers.values().filter_map(|provider| provider.differs_from(self)) {
+            section.problem_here(different);
         }
         for url in &self.api {
             if let Some(resource) = around.resources.values().find(|resource| resource.uri == *url) {

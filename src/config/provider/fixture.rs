@@ -48,6 +48,7 @@ pub(crate) fn provider() -> Provider {
         email_domains: Vec::new(),
         sign_in: EntryRules::Anyone,
         logout: Logout::Here,
+        keeps: None,
         identity: IdentityRules::default(),
         id_jag: None,
         workload: None,

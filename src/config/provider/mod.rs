@@ -8,6 +8,7 @@ pub(crate) mod fixture;
 pub mod id_jag;
 mod identity;
 mod issuer;
+mod keeps;
 mod read;
 mod workload;
 
@@ -23,6 +24,7 @@ pub use self::{
     entry::{EntryRules, Logout, Requirements},
     identity::IdentityRules,
     issuer::{IssuerKeys, TrustedIssuer},
+    keeps::KeepsTokens,
     workload::Workload,
 };
 use super::claims::ClaimPaths;
@@ -76,6 +78,8 @@ pub struct Provider {
     pub sign_in: EntryRules,
     /// Where signing out ends.
     pub logout: Logout,
+    /// What becomes of the tokens that come with a sign-in; nothing unless the operator says so.
+    pub keeps: Option<KeepsTokens>,
     /// When accounts at several issuers are one person's.
     pub identity: IdentityRules,
     /// What its identity assertions (ID-JAG) are worth here; nothing unless the operator says so.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    IdentityRules, IssuerRule, Provider, Requirements, Tenants, UpstreamClientAuth, Workload,
+    IdentityRules, IssuerRule, KeepsTokens, Provider, Requirements, Tenants, UpstreamClientAuth, Workload,
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
     id_jag::IdJag,
@@ -31,7 +31,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The keys that every provider has; a preset's parameters are named otherwise.
-pub(in crate::config) const RESERVED_KEYS: [&str; 26] = [
+pub(in crate::config) const RESERVED_KEYS: [&str; 27] = [
     "assertion_audience",
     "authorize_params",
     "claims",
@@ -57,6 +57,7 @@ pub(in crate::config) const RESERVED_KEYS: [&str; 26] = [
     "scopes",
     "sign_in",
     "userinfo",
+    "vault",
     "workload",
 ];
 
@@ -157,6 +158,7 @@ impl Provider {
         let around = Around { sign_in: issuer.as_ref(), ours, loopback };
         let id_jag = IdJag::read(section, names, &behaviour, around);
         let workload = Workload::read(section, names, &behaviour, around);
+        let keeps = KeepsTokens::read(section, names);
         let identity = IdentityRules::read(section, names, (issuer.as_ref(), id_jag.as_ref()));
         let sign_in = sign_in?;
         Some(Self {
@@ -182,6 +184,7 @@ impl Provider {
             email_domains: sign_in.route_domains,
             sign_in: sign_in.rules,
             logout: sign_in.logout,
+            keeps,
             identity,
             id_jag,
             workload,

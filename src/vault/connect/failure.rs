@@ -8,6 +8,7 @@ use crate::{
     app::App,
     audit::{About, Event, Kind},
     config::connection::Connection as Configured,
+    ids::UserId,
     store::{StoreError, connects::Connect},
     vault::vendor::VendorError,
     web::{
@@ -18,7 +19,7 @@ use crate::{
 
 /// Why nothing was connected. Nothing is left of it but, where somebody refused, the line in the record.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotConnected {
+pub(in crate::vault) enum NotConnected {
     /// The vendor gave nothing that is of use.
     #[error(transparent)]
     Vendor(#[from] VendorError),
@@ -85,6 +86,26 @@ impl NotConnected {
         }
     }
 
+    /// What is on record of it. `None`: nobody decided anything, so there is nothing to record.
+    pub(in crate::vault) fn event(
+        &self,
+        configured: &Configured,
+        user: &UserId,
+        origin: &Origin,
+    ) -> Option<Event> {
+        let event = Event::new(Kind::ConnectionRefused, &origin.recorded)
+            .user(user)
+            .reason(self.code()?)
+            .detail("connection", &configured.name);
+        Some(match self {
+            Self::Rule(rule) => {
+                let rule = format!("connections.{}.account.require.{rule}", configured.name);
+                event.about(About::default().rules([rule]))
+            }
+            _ => event,
+        })
+    }
+
     /// Records that somebody was refused, where somebody decided it. `ended`: what became of tokens that had come.
     pub(super) async fn record(
         &self,
@@ -93,15 +114,7 @@ impl NotConnected {
         (connect, ended): (&Connect, Option<&'static str>),
         origin: &Origin,
     ) -> Result<(), StoreError> {
-        let Some(code) = self.code() else { return Ok(()) };
-        let mut event = Event::new(Kind::ConnectionRefused, &origin.recorded)
-            .user(&connect.user_id)
-            .reason(code)
-            .detail("connection", &configured.name);
-        if let Self::Rule(rule) = self {
-            let rule = format!("connections.{}.account.require.{rule}", configured.name);
-            event = event.about(About::default().rules([rule]));
-        }
+        let Some(mut event) = self.event(configured, &connect.user_id, origin) else { return Ok(()) };
         if let Some(ended) = ended {
             event = event.detail("tokens", ended);
         }

@@ -13,6 +13,8 @@ mod site;
 mod store;
 mod visit;
 
+pub(super) use self::failure::NotConnected;
+
 use std::sync::Arc;
 
 use axum::{

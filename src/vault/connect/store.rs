@@ -88,14 +88,9 @@ fn event(
     written: &Written,
     origin: &Origin,
 ) -> Event {
-    let how = match written.how {
-        How::New => "new",
-        How::Again => "again",
-        How::Changed => "changed",
-    };
     Event::new(Kind::ConnectionMade, &origin.recorded)
         .user(&connect.user_id)
-        .reason(how)
+        .reason(written.how.code())
         .scope(&arrived.scope)
         .detail("connection", &configured.name)
         .detail("connection_id", &written.id)

@@ -121,6 +121,11 @@ impl Answer {
         read.map(Self)
     }
 
+    /// A JSON object.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        parse_object(text.as_bytes()).ok().map(Self)
+    }
+
     pub(super) fn members(&self) -> &Object {
         &self.0
     }

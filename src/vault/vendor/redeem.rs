@@ -81,10 +81,33 @@ impl Vendors {
         paths: &AnswerPaths,
         asked: &ScopeSet,
     ) -> Result<Tokens, VendorError> {
-        let behaviour = &reached.behaviour;
         let response = self.send_as_client(call, reached).await?;
-        let now = self.clock.now();
-        let answer = Answer::judge(response, behaviour, now)?;
+        let answer = Answer::judge(response, &reached.behaviour, self.clock.now())?;
+        self.read(&answer, reached, paths, asked)
+    }
+
+    /// The tokens in an answer that the vendor's token endpoint gave to the same client at a sign-in. `asked`: what was
+    /// asked for, meant when the answer names no scopes.
+    pub async fn came_with_sign_in(
+        &self,
+        connection: &Connection,
+        answer: &Secret,
+        asked: &ScopeSet,
+    ) -> Result<Tokens, VendorError> {
+        let reached = self.reach(connection).await?;
+        let answer = Answer::of_text(answer.expose());
+        let answer = answer.ok_or_else(|| VendorError::malformed("answered with something that is no JSON object"))?;
+        self.read(&answer, &reached, &reached.behaviour.answer, asked)
+    }
+
+    fn read(
+        &self,
+        answer: &Answer,
+        reached: &Reached,
+        paths: &AnswerPaths,
+        asked: &ScopeSet,
+    ) -> Result<Tokens, VendorError> {
+        let (behaviour, now) = (&reached.behaviour, self.clock.now());
         let mut tokens = answer.tokens(behaviour, paths, asked, now)?;
         let identity = &behaviour.identity;
         tokens.account = match identity.source {

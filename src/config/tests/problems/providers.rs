@@ -554,3 +554,49 @@ fn provider_details(#[case] text: &str, #[case] expected: &[&str]) {
         expected.join("\n")
     );
 }
+
+/// Tokens of a sign-in that would be of no use as a connection.
+#[rstest]
+#[case(
+    "{ keep_sign_in_tokens: true }",
+    "client_id: c",
+    &["c.yaml:2:121: providers.corp.vault.connection: is missing: the entry under connections that they become"]
+)]
+#[case(
+    "{ keep_sign_in_tokens: true, connection: filez }",
+    "client_id: c",
+    &["c.yaml:2:162: providers.corp.vault.connection: no connection has this name; did you mean files?"]
+)]
+#[case(
+    "{ connection: files }",
+    "client_id: c",
+    &["c.yaml:2:121: providers.corp.vault: says how tokens are kept, but not keep_sign_in_tokens: true"]
+)]
+#[case(
+    "{ keep_sign_in_tokens: true, connection: files }",
+    "client_id: d",
+    &["c.yaml:4:10: connections.files: keeps the sign-in tokens of corp, but is another client there: its client_id must be c"]
+)]
+#[case(
+    "{ keep_sign_in_tokens: true, connection: files, scopes: [files, \"a b\"] }",
+    "client_id: c",
+    &["c.yaml:2:185: providers.corp.vault.scopes[1]: a scope is 1 to 128 printable ASCII characters without spaces, quotes and backslashes"]
+)]
+fn kept_tokens(#[case] vault: &str, #[case] client: &str, #[case] expected: &[&str]) {
+    let text = format!(
+        "providers:\n  corp: {{ preset: oidc, issuer: https://idp.acme.com, client_id: c, client_secret: s, \
+         sign_in: {{ anyone: true }}, vault: {vault} }}\nconnections:\n  files: {{ preset: oidc, \
+         issuer: https://idp.acme.com, {client}, client_secret: s }}"
+    );
+    assert_eq!(problems(&text, &Environment::of([])), expected.join("\n"));
+}
+
+#[test]
+fn kept_tokens_are_of_one_issuer() {
+    let text = "providers:\n  corp: { preset: oidc, issuer: https://idp.acme.com, client_id: c, client_secret: s, \
+                sign_in: { anyone: true }, vault: { keep_sign_in_tokens: true, connection: files } }\nconnections:\n  \
+                files: { preset: oidc, issuer: https://other.acme.com, client_id: c, client_secret: s }";
+    let said = problems(text, &Environment::of([]));
+    let expected = "keeps the sign-in tokens of corp, but is of another issuer than https://idp.acme.com";
+    assert!(said.ends_with(expected), "{said}");
+}
