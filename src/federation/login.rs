@@ -350,8 +350,7 @@ mod tests {
         assert_eq!(get(&Asked::default(), "prompt").as_deref(), Some("select_account"));
         let acr_values = vec!["phr".into(), "mfa".into()];
         let login_hint = Some("a@acme.com&x=y".into());
-        let asked =
-            Asked { anew: true, max_age: Some(60), acr_values, login_hint, kept: KeptAs::default() };
+        let asked = Asked { anew: true, max_age: Some(60), acr_values, login_hint, kept: KeptAs::default() };
         assert_eq!(get(&asked, "prompt").as_deref(), Some("login"));
         assert_eq!(get(&asked, "max_age").as_deref(), Some("60"));
         assert_eq!(get(&asked, "acr_values").as_deref(), Some("phr mfa"));

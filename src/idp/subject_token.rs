@@ -1,6 +1,8 @@
 //! What a client presents when it asks for a grant in a person's name: an ID token or a refresh token of this issuer,
 //! and either stands on the permission that she gave the client when she signed in.
 
+use std::sync::Arc;
+
 use crate::{
     app::{App, Audience, Idp},
     audit::About,
@@ -15,6 +17,7 @@ use crate::{
     token::{
         TokenRequest,
         grants::refresh_token,
+        recheck,
         standing::{self, Standing},
     },
     web::error::ApiError,
@@ -53,7 +56,7 @@ enum SubjectError {
 
 /// Verifies what is presented, and asks whether the person still stands as she did.
 pub(super) async fn verify(
-    app: &App,
+    app: &Arc<App>,
     idp: Idp<'_>,
     request: &TokenRequest,
     presented: Presented<'_>,
@@ -74,6 +77,8 @@ pub(super) async fn verify(
     let user = (&grant.user_id, &grant.identity_id);
     let (standing, _) =
         standing::confirm(app, user, &grant.client_id, Audience::Idp(idp), &grant.scope).await?;
+    let account = (&standing.subject.provider, &grant.identity_id);
+    recheck::confirm(app, account, grant.session_id.as_ref(), &request.origin).await?;
     Ok(SignedIn { grant, standing })
 }
 

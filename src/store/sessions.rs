@@ -118,6 +118,17 @@ pub async fn find_live(
     .await)
 }
 
+/// When the person last signed in to it. `None`: it has ended, and was swept away.
+pub async fn begun(db: &Db, id: &SessionId) -> Result<Option<Timestamp>, StoreError> {
+    let begun: Option<(Timestamp,)> = on!(db, |executor| {
+        sqlx::query_as("SELECT created_at FROM sessions WHERE id = $1")
+            .bind(id)
+            .fetch_optional(executor)
+            .await
+    })?;
+    Ok(begun.map(|(at,)| at))
+}
+
 /// Holds the session for as long as the transaction takes: whoever ends it waits, and then ends what was made
 /// meanwhile as well. `false`: it has ended.
 pub async fn hold(tx: &mut Tx, id: &SessionId, now: Timestamp) -> Result<bool, StoreError> {

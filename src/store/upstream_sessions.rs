@@ -115,6 +115,17 @@ pub async fn of_provider(
     Ok(found.into_iter().map(|(id,)| id).collect())
 }
 
+/// All sessions of an account, live or expired.
+pub async fn of_identity(tx: &mut Tx, identity: &IdentityId) -> Result<Vec<SessionId>, StoreError> {
+    let found: Vec<(SessionId,)> = on!(tx, |executor| {
+        sqlx::query_as("SELECT session_id FROM upstream_sessions WHERE identity_id = $1")
+            .bind(identity)
+            .fetch_all(executor)
+            .await
+    })?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
 /// Forgets all of a user's.
 pub async fn delete_of_user(tx: &mut Tx, user: &UserId) -> Result<(), StoreError> {
     on!(tx, |executor| {

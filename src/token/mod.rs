@@ -7,6 +7,7 @@ pub mod actor;
 pub mod dpop;
 pub mod grants;
 pub mod issue;
+pub mod recheck;
 pub mod standing;
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use crate::{
     config::{
         Config,
         connection::Connection as Configured,
-        provider::Provider,
+        provider::{Provider, Recheck},
     },
     oauth::scope::{Scope, ScopeSet},
     secret::Secret,
@@ -183,11 +183,16 @@ impl Arrival {
         Err(StoreError::Conflict.into())
     }
 
-    /// Whether tokens were kept before, and no connection of that name is left.
+    /// Whether tokens were kept before, and no connection of that name is left. Where the provider is to be asked by them,
+    /// they are kept all the same.
     async fn was_ended(&self) -> Result<bool, StoreError> {
+        if self.provider.recheck == Recheck::Upstream {
+            return Ok(false);
+        }
         let (db, name) = (&self.app.db, &self.configured.name);
         let before = sign_in_tokens::find(db, &self.signed_in.identity_id, name).await?;
-        Ok(before.is_some() && connections::of_user_named(db, &self.signed_in.user_id, name).await?.is_empty())
+        Ok(before.is_some()
+            && connections::of_user_named(db, &self.signed_in.user_id, name).await?.is_empty())
     }
 
     /// `false`: the rows have changed since they were read.

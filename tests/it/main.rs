@@ -40,6 +40,7 @@ mod policy_guide;
 mod propagation;
 mod provider_logout;
 mod races;
+mod recheck;
 mod record;
 mod refresh;
 mod registration;

@@ -53,11 +53,24 @@ pub enum Logout {
 
 const LOGOUTS: [(&str, Logout); 2] = [("here", Logout::Here), ("provider", Logout::Provider)];
 
+/// Whom a refresh asks whether a person still stands as she did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recheck {
+    /// Ourselves: the rules of today, by what her provider said of her last.
+    #[default]
+    Here,
+    /// Her provider as well, by the tokens of her sign-in.
+    Upstream,
+}
+
+const RECHECKS: [(&str, Recheck); 2] = [("here", Recheck::Here), ("upstream", Recheck::Upstream)];
+
 /// The section, read.
 pub(super) struct SignIn {
     pub(super) rules: EntryRules,
     pub(super) route_domains: Vec<String>,
     pub(super) logout: Logout,
+    pub(super) recheck: Recheck,
 }
 
 impl SignIn {
@@ -68,6 +81,7 @@ impl SignIn {
             let email_domains = section.restriction("email_domains", mail_domain);
             let route_domains = section.list("route_domains", mail_domain);
             let logout = section.optional("logout", one_of(&LOGOUTS)).unwrap_or_default();
+            let recheck = section.optional("recheck", one_of(&RECHECKS)).unwrap_or_default();
             let (requirements, stricter) = section.section("require", |require| {
                 let stricter = require.has_any();
                 (read_requirements(require, email_domains, already, claims), stricter)
@@ -88,7 +102,7 @@ impl SignIn {
             } else {
                 Some(EntryRules::Require(requirements))
             };
-            Some(Self { rules: rules?, route_domains, logout })
+            Some(Self { rules: rules?, route_domains, logout, recheck })
         })
     }
 }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use url::Url;
 
 use super::{
-    EntryRules, IdTokenAlg, IdentityRules, IssuerRule, Logout, Provider, ResponseIss, Tenants,
+    EntryRules, IdTokenAlg, IdentityRules, IssuerRule, Logout, Provider, Recheck, ResponseIss, Tenants,
     UpstreamClientAuth, Userinfo,
     id_jag::{IdJag, Replay},
 };
@@ -48,6 +48,7 @@ pub(crate) fn provider() -> Provider {
         email_domains: Vec::new(),
         sign_in: EntryRules::Anyone,
         logout: Logout::Here,
+        recheck: Recheck::Here,
         keeps: None,
         identity: IdentityRules::default(),
         id_jag: None,

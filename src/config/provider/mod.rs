@@ -21,7 +21,7 @@ use url::Url;
 use self::id_jag::IdJag;
 pub(super) use self::read::RESERVED_KEYS;
 pub use self::{
-    entry::{EntryRules, Logout, Requirements},
+    entry::{EntryRules, Logout, Recheck, Requirements},
     identity::IdentityRules,
     issuer::{IssuerKeys, TrustedIssuer},
     keeps::KeepsTokens,
@@ -78,6 +78,8 @@ pub struct Provider {
     pub sign_in: EntryRules,
     /// Where signing out ends.
     pub logout: Logout,
+    /// Whom a refresh asks about its people; upstream only where the tokens of sign-ins are kept.
+    pub recheck: Recheck,
     /// What becomes of the tokens that come with a sign-in; nothing unless the operator says so.
     pub keeps: Option<KeepsTokens>,
     /// When accounts at several issuers are one person's.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    IdentityRules, IssuerRule, KeepsTokens, Provider, Requirements, Tenants, UpstreamClientAuth, Workload,
+    IdentityRules, IssuerRule, KeepsTokens, Provider, Recheck, Requirements, Tenants, UpstreamClientAuth,
+    Workload,
     behaviour::{Behaviour, parameter_name},
     entry::SignIn,
     id_jag::IdJag,
@@ -161,6 +162,12 @@ impl Provider {
         let keeps = KeepsTokens::read(section, names);
         let identity = IdentityRules::read(section, names, (issuer.as_ref(), id_jag.as_ref()));
         let sign_in = sign_in?;
+        if sign_in.recheck == Recheck::Upstream && keeps.is_none() {
+            section.problem(
+                "sign_in",
+                "has recheck: upstream, which asks with the tokens of the sign-in; say where they are kept: vault",
+            );
+        }
         Some(Self {
             id,
             preset: preset.name.clone(),
@@ -184,6 +191,7 @@ impl Provider {
             email_domains: sign_in.route_domains,
             sign_in: sign_in.rules,
             logout: sign_in.logout,
+            recheck: sign_in.recheck,
             keeps,
             identity,
             id_jag,

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use crate::{
     app::{App, Audience},
-    audit::Kind,
+    audit::{About, Kind},
     ids::{GrantId, TokenId},
     oauth::{error::ErrorCode, grant_type::GrantType, pkce, resource::ResourceUri},
     secret::{AuthorizationCode, RefreshToken},
@@ -18,7 +18,7 @@ use crate::{
     token::{
         TokenRequest,
         issue::{self, Issuance, Person},
-        lose, standing,
+        lose, recheck, standing,
     },
     web::error::ApiError,
 };
@@ -37,6 +37,10 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<I
     let user = (&code.user_id, &permission.identity_id);
     let (standing, scope) =
         standing::confirm(app, user, &code.client_id, audience, &permission.scope).await?;
+    let account = (&standing.subject.provider, &permission.identity_id);
+    recheck::confirm(app, account, code.session_id.as_ref(), &request.origin)
+        .await
+        .map_err(|error| error.with_about(About::default().user(&code.user_id).provider(account.0)))?;
 
     let client = request.client.client();
     let expires_at = now.plus(app.config.lifetimes.refresh_absolute);

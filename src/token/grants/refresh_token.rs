@@ -27,7 +27,7 @@ use crate::{
         TokenRequest,
         grants::authorization_code::check_resource,
         issue::{self, Issuance, Person},
-        lose, standing,
+        lose, recheck, standing,
     },
     web::error::ApiError,
 };
@@ -61,6 +61,10 @@ async fn attempt<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<Option
     let now = app.clock.now();
     let user = (&grant.user_id, &grant.identity_id);
     let (standing, scope) = standing::confirm(app, user, &grant.client_id, audience, &asked).await?;
+    let account = (&standing.subject.provider, &grant.identity_id);
+    recheck::confirm(app, account, grant.session_id.as_ref(), &request.origin)
+        .await
+        .map_err(|error| error.with_about(about_of(&grant)))?;
 
     let token_id = TokenId::new(&app.clock, &app.entropy);
     let mut tx = request.begin(app, audience).await?;
@@ -121,8 +125,7 @@ pub async fn verify<'a>(app: &'a App, request: &TokenRequest, sent: &str) -> Res
         refresh_tokens::find(&app.db, &presented.hash()).await?.ok_or_else(|| dead("no such token"))?;
     let grant = grants::find(&app.db, &stored.grant_id).await?.ok_or_else(|| dead("no such grant"))?;
     let now = app.clock.now();
-    let about = || About::default().user(&grant.user_id).grant(&grant.id).asked(&grant.scope);
-    let dead = |reason| dead(reason).with_about(about());
+    let dead = |reason| dead(reason).with_about(about_of(&grant));
     // Names of clients mean something to one of our issuers alone, so this one goes first.
     if grant.purpose.role() != request.role {
         return Err(dead("the token is the other issuer's"));
@@ -147,6 +150,11 @@ pub async fn verify<'a>(app: &'a App, request: &TokenRequest, sent: &str) -> Res
         .filter(|audience| audience.uri().as_str() == grant.audience)
         .ok_or_else(|| dead("what the token is for is no longer configured"))?;
     Ok(Verified { presented, stored, grant, audience })
+}
+
+/// What the record says of a refusal.
+fn about_of(grant: &Grant) -> About {
+    About::default().user(&grant.user_id).grant(&grant.id).asked(&grant.scope)
 }
 
 /// What a token that was used before is answered with: its successor, where that was only asked for a second time. Any

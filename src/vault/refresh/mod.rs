@@ -16,8 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use self::plan::{Plan, plan};
-pub use self::{flights::Flights, times::refresh_due_at};
+use self::plan::{Plan, plan, plan_newer};
+pub use self::{flights::Flights, settle::lose, times::refresh_due_at};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -95,7 +95,7 @@ pub async fn fresh(
     let plan = plan(&connection, &configured.app.behaviour.refreshing, now);
     let flight = match plan {
         Plan::ServeAndRefresh | Plan::Refresh | Plan::Wait => {
-            let flight = || get(Arc::clone(app), configured.clone(), connection.id.clone());
+            let flight = || get(Arc::clone(app), configured.clone(), connection.id.clone(), None);
             Some(app.vault.flights.join(&connection.id, flight))
         }
         _ => None,
@@ -107,6 +107,24 @@ pub async fn fresh(
         }
         _ => without_asking(app, connection, plan, now).await,
     }
+}
+
+/// The same, where the access token is to be newer than `since` though the one before be good yet: so that the vendor is
+/// asked whether it still stands by the account. What comes is older where the vendor cannot be asked just now, or there
+/// is nothing to ask with but that token.
+pub async fn renewed(
+    app: &Arc<App>,
+    configured: &Configured,
+    connection: Connection,
+    since: Timestamp,
+) -> Result<Fresh, NotFresh> {
+    if switched_off::is_off(&app.db, Switch::Connection(&connection.name)).await? {
+        return Err(NotFresh::Disabled);
+    }
+    let flight = || get(Arc::clone(app), configured.clone(), connection.id.clone(), Some(since));
+    let flight = app.vault.flights.join(&connection.id, flight);
+    let outcome = timeout(PATIENCE, flight.outcome()).await;
+    outcome.ok().flatten().unwrap_or(Err(NotFresh::Unavailable { retry_after: SOON }))
 }
 
 /// What a plan comes to for which the vendor need not be asked.
@@ -129,14 +147,25 @@ async fn without_asking(
     }
 }
 
-/// A flight: goes by what the row says, which others may be changing, until that is an answer.
-async fn get(app: Arc<App>, configured: Configured, id: ConnectionId) -> Result<Fresh, NotFresh> {
+/// A flight: goes by what the row says, which others may be changing, until that is an answer. `since`: than which it is
+/// to be newer.
+async fn get(
+    app: Arc<App>,
+    configured: Configured,
+    id: ConnectionId,
+    since: Option<Timestamp>,
+) -> Result<Fresh, NotFresh> {
     let begun = Instant::now();
     let (mut pause, slowest) = POLL;
     while begun.elapsed() < LONGEST {
         let connection = connections::find(&app.db, &id).await?.ok_or(NotFresh::Gone)?;
         let now = app.clock.now();
-        match plan(&connection, &configured.app.behaviour.refreshing, now) {
+        let refreshing = &configured.app.behaviour.refreshing;
+        let plan = match since {
+            Some(since) => plan_newer(&connection, refreshing, (since, now)),
+            None => plan(&connection, refreshing, now),
+        };
+        match plan {
             Plan::Wait => {}
             Plan::Refresh | Plan::ServeAndRefresh => {
                 if let Some(fresh) = redeem::redeem(&app, &configured, connection).await? {

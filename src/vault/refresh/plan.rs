@@ -55,6 +55,21 @@ pub(super) fn plan(connection: &Connection, refreshing: &Refreshing, now: Timest
     }
 }
 
+/// The same for a token that is to be newer than `since`, if the vendor may be asked at all.
+pub(super) fn plan_newer(
+    connection: &Connection,
+    refreshing: &Refreshing,
+    (since, now): (Timestamp, Timestamp),
+) -> Plan {
+    let is_old = connection.refreshed_at < since;
+    let put_off = connection.next_attempt_at.is_some_and(|at| at > now);
+    match plan(connection, refreshing, now) {
+        Plan::Serve | Plan::ServeAndRefresh if is_old && connection.is_leased(now) => Plan::Wait,
+        Plan::Serve | Plan::ServeAndRefresh if is_old && !put_off => Plan::Refresh,
+        plan => plan,
+    }
+}
+
 /// Whether the access token is worth handing out.
 pub(super) fn is_usable(connection: &Connection, now: Timestamp) -> bool {
     connection.expires_at.is_none_or(|end| end.since(now) >= LEAST)
@@ -156,6 +171,20 @@ mod tests {
         let state = State::Degraded(Trouble::Unavailable);
         let connection = Connection { state, next_attempt_at: Some(at(5)), ..with(left) };
         assert_eq!(plan(&connection, &refreshing(Rotation::None, 0), NOW), expected);
+    }
+
+    /// The vendor is asked though the token be good, once by all, and not before it may be asked.
+    #[test]
+    fn what_is_to_be_newer_is_refreshed() {
+        let refreshing = refreshing(Rotation::None, 0);
+        let newer = |connection: &Connection, since| plan_newer(connection, &refreshing, (at(since), NOW));
+        let young = Connection { refreshed_at: at(-100), ..with(3500) };
+        assert_eq!(newer(&young, -60), Plan::Refresh);
+        assert_eq!(newer(&young, -100), Plan::Serve);
+        assert_eq!(newer(&Connection { leased_until: Some(at(1)), ..young.clone() }, -60), Plan::Wait);
+        assert_eq!(newer(&Connection { next_attempt_at: Some(at(1)), ..young.clone() }, -60), Plan::Serve);
+        let lost = Connection { state: State::NeedsReconnect(Loss::Revoked), ..young };
+        assert_eq!(newer(&lost, -60), Plan::Reconnect(Loss::Revoked));
     }
 
     #[test]

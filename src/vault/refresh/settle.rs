@@ -167,7 +167,7 @@ async fn write_failure(
 
 /// Writes that nothing but the person will help, as it was found without asking the vendor. Does nothing where the row
 /// is not as it was read any more.
-pub(super) async fn lose(app: &App, before: &Connection, loss: Loss) -> Result<(), StoreError> {
+pub async fn lose(app: &App, before: &Connection, loss: Loss) -> Result<(), StoreError> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
     let Some(row) = connections::lock(&mut tx, &before.id).await? else { return Ok(()) };

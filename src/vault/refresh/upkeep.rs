@@ -71,7 +71,7 @@ async fn look_after(app: Arc<App>, configured: Configured, id: ConnectionId) -> 
     {
         return Ok(fresh);
     }
-    get(app, configured, id).await
+    get(app, configured, id, None).await
 }
 
 /// Tells the log how many connections are in which state, where any is not as it should be.

@@ -1,5 +1,6 @@
 //! Whose account was connected: its identity, which is pinned, and what rules ask of it.
 
+use oauth2::http::StatusCode;
 use serde_json::Value;
 
 use super::{
@@ -87,6 +88,16 @@ pub(super) fn read(identity: &Identity, members: &Object) -> Option<Account> {
     })
 }
 
+/// The question whose account it is.
+fn who_is_it<'a>(reached: &'a Reached, access_token: &Secret) -> Result<Call<'a>, VendorError> {
+    let (identity, url) = (&reached.behaviour.identity, reached.url("identity_url")?);
+    let call = match &identity.query {
+        Some(query) => Call::new(identity.method, url, Some(Body::Json)).with("query", query),
+        None => Call::new(identity.method, url, None),
+    };
+    Ok(call.bearer(access_token, &reached.behaviour.inject))
+}
+
 impl Vendors {
     /// Whose account was connected.
     pub async fn account(&self, connection: &Connection, tokens: &Tokens) -> Result<Account, VendorError> {
@@ -97,13 +108,7 @@ impl Vendors {
             (Some(account), _) => account.clone(),
             (None, Source::Answer | Source::IdToken) => return Err(unknown()),
             (None, Source::Url) => {
-                let url = reached.url("identity_url")?;
-                let call = match &identity.query {
-                    Some(query) => Call::new(identity.method, url, Some(Body::Json)).with("query", query),
-                    None => Call::new(identity.method, url, None),
-                };
-                let call = call.bearer(&tokens.access_token, &reached.behaviour.inject);
-                let response = self.send(call, &reached).await?;
+                let response = self.send(who_is_it(&reached, &tokens.access_token)?, &reached).await?;
                 let answer = Answer::judge(response, &reached.behaviour, self.clock.now())?;
                 read(identity, answer.members()).ok_or_else(unknown)?
             }
@@ -114,6 +119,16 @@ impl Vendors {
             account.organizations = items.into_iter().map(|item| item.id).collect();
         }
         Ok(account)
+    }
+
+    /// Whether the vendor takes this access token, by its identity URL: it says by 401 that it does not (RFC 6750 §3.1).
+    pub async fn knows(&self, connection: &Connection, access_token: &Secret) -> Result<bool, VendorError> {
+        let reached = self.reach(connection).await?;
+        let response = self.send(who_is_it(&reached, access_token)?, &reached).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Ok(false);
+        }
+        Answer::judge(response, &reached.behaviour, self.clock.now()).map(|_| true)
     }
 
     /// The sites that the account may choose from; none where the vendor has no such thing.

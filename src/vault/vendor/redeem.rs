@@ -96,7 +96,8 @@ impl Vendors {
     ) -> Result<Tokens, VendorError> {
         let reached = self.reach(connection).await?;
         let answer = Answer::of_text(answer.expose());
-        let answer = answer.ok_or_else(|| VendorError::malformed("answered with something that is no JSON object"))?;
+        let answer =
+            answer.ok_or_else(|| VendorError::malformed("answered with something that is no JSON object"))?;
         self.read(&answer, &reached, &reached.behaviour.answer, asked)
     }
 

@@ -10,6 +10,6 @@ mod misuse;
 mod operator;
 mod refresh;
 mod rewrap;
-mod sign_in;
+pub(crate) mod sign_in;
 mod trouble;
 mod upkeep;

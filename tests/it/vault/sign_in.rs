@@ -12,20 +12,25 @@ use crate::support::{
     upstream::{Away, json_of},
 };
 
-const ACCESS: &str = "access-token-of-the-sign-in-0001";
-const REFRESH: &str = "refresh-token-of-the-sign-in-0001";
+pub(crate) const ACCESS: &str = "access-token-of-the-sign-in-0001";
+pub(crate) const REFRESH: &str = "refresh-token-of-the-sign-in-0001";
 const KEEPS: &str = "client_auth: none, organization: acme, sign_in: { anyone: true }, \
                      vault: { keep_sign_in_tokens: true, connection: drive }";
 
 /// A provider whose sign-ins bring tokens for its own API.
-struct Story {
-    provider: Upstream,
-    server: Server,
+pub(crate) struct Story {
+    pub(crate) provider: Upstream,
+    pub(crate) server: Server,
 }
 
 impl Story {
     /// `keys`: further ones of the connection.
     async fn begin(on: On, keys: &str) -> Option<Self> {
+        Self::begin_with(on, KEEPS, keys).await
+    }
+
+    /// `keeps`: the provider's further keys.
+    pub(crate) async fn begin_with(on: On, keeps: &str, keys: &str) -> Option<Self> {
         let provider = Upstream::start().await;
         let at = provider.issuer();
         let mut document = provider.document();
@@ -38,26 +43,26 @@ impl Story {
              use: {{ tickets: {{ \"tickets:write\": [files] }} }}\n    \
              vendor: {{ authorize_params: {{ access_type: offline, prompt: consent }} }}\n{keys}"
         );
-        let server =
-            Server::start_with(on, &format!("{}{connection}", provider.sections(KEEPS))).await?;
+        let server = Server::start_with(on, &format!("{}{connection}", provider.sections(keeps))).await?;
         let story = Self { provider, server };
         story.is("drive-1");
         Some(story)
     }
 
     /// Whose account the API says that it is.
-    fn is(&self, id: &str) {
+    pub(crate) fn is(&self, id: &str) {
         let account = json!({ "sub": id, "preferred_username": format!("{id}@acme"), "email": "ada@acme.example",
                               "email_verified": true });
         self.provider.answers("/userinfo", json_of(&account));
     }
 
     /// Codes become these tokens, and the ID token of this request.
-    fn gives(&self, at: &Away, changes: &Value) {
-        let claims = match at.asked("nonce") {
+    fn gives(&self, at: &Away, sub: &str, changes: &Value) {
+        let mut claims = match at.asked("nonce") {
             Some(_) => self.provider.claims(at),
             None => json!({}),
         };
+        claims["sub"] = json!(sub);
         let mut answer = json!({
             "access_token": ACCESS, "token_type": "Bearer", "expires_in": 3600, "refresh_token": REFRESH,
             "scope": "openid email offline_access files",
@@ -67,21 +72,26 @@ impl Story {
         self.provider.answers("/token", json_of(&answer));
     }
 
-    async fn sign_in(&self, browser: &Browser, changes: Value) -> Page {
+    pub(crate) async fn sign_in(&self, browser: &Browser, changes: Value) -> Page {
+        self.sign_in_as("ada-1", browser, changes).await
+    }
+
+    pub(crate) async fn sign_in_as(&self, sub: &str, browser: &Browser, changes: Value) -> Page {
         let at = self.provider.receives(&self.server, browser, "/login/acme").await;
-        self.gives(&at, &changes);
+        self.gives(&at, sub, &changes);
         let page = browser.open(&at.back(&[("code", "c-1")])).await;
         assert_eq!((page.status, page.url.path()), (200, "/account"), "{}", page.text());
         page
     }
 
-    async fn kept(&self) -> Vec<Connection> {
+    /// The connections of whoever signed in last.
+    pub(crate) async fn kept(&self) -> Vec<Connection> {
         let Some(user) = self.server.on_record("sign_in", "user_id").await.pop() else { return Vec::new() };
         let user = chancery::ids::UserId::parse(&user).unwrap();
         connections::of_user(&self.server.app.db, &user).await.unwrap()
     }
 
-    async fn opened(&self, connection: &Connection) -> (String, Option<String>) {
+    pub(crate) async fn opened(&self, connection: &Connection) -> (String, Option<String>) {
         let kept = self.server.app.vault.safe.open(connection, self.server.clock.now()).await.unwrap();
         (kept.access.expose().to_owned(), kept.refresh.map(|refresh| refresh.expose().to_owned()))
     }
@@ -227,7 +237,7 @@ async fn what_was_disconnected_comes_back_by_no_sign_in(#[values(On::Sqlite, On:
 
     let page = browser.open(&story.server.url("/connect/drive")).await;
     let at = away(&browser.submit(&ask(&page)).await);
-    story.gives(&at, &json!({ "access_token": "connected" }));
+    story.gives(&at, "ada-1", &json!({ "access_token": "connected" }));
     let page = browser.open(&at.back(&[("code", "c-2")])).await;
     assert!(page.text().contains("is connected"), "{}", page.text());
     story.sign_in(&browser, json!({ "access_token": "signed-in" })).await;

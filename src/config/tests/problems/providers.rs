@@ -592,6 +592,15 @@ fn kept_tokens(#[case] vault: &str, #[case] client: &str, #[case] expected: &[&s
 }
 
 #[test]
+fn who_asks_again_must_have_tokens_to_ask_with() {
+    let text = "providers:\n  corp: { preset: oidc, issuer: https://idp.acme.com, client_id: c, client_secret: s, \
+                sign_in: { anyone: true, recheck: upstream } }";
+    let expected = "c.yaml:2:96: providers.corp.sign_in: has recheck: upstream, which asks with the tokens of the \
+                    sign-in; say where they are kept: vault";
+    assert_eq!(problems(text, &Environment::of([])), expected);
+}
+
+#[test]
 fn kept_tokens_are_of_one_issuer() {
     let text = "providers:\n  corp: { preset: oidc, issuer: https://idp.acme.com, client_id: c, client_secret: s, \
                 sign_in: { anyone: true }, vault: { keep_sign_in_tokens: true, connection: files } }\nconnections:\n  \
