@@ -12,7 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::state::State;
+use super::{
+    state::{State, Trouble},
+    vendor::VendorError,
+};
 use crate::{
     app::App,
     ids::ConnectionName,
@@ -20,7 +23,7 @@ use crate::{
 };
 
 /// What became of a request for a token of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vend {
     /// A token was handed out.
     Vended,
@@ -43,17 +46,78 @@ impl Vend {
     }
 }
 
-/// What is counted from the beginning of the process on.
-#[derive(Debug, Default)]
-pub struct Figures {
-    vends: Mutex<BTreeMap<(ConnectionName, Vend), u64>>,
+/// What a vendor answered that was asked for new tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// It gave them.
+    Refreshed,
+    /// It does not know the refresh token any more.
+    Lost,
+    /// It did not give them just now, for this reason.
+    Failed(Trouble),
 }
+
+impl Refresh {
+    /// What this answer comes to.
+    pub const fn of<T>(answer: &Result<T, VendorError>) -> Self {
+        match answer {
+            Ok(_) => Self::Refreshed,
+            Err(VendorError::Reconnect { .. }) => Self::Lost,
+            Err(VendorError::Refused { .. }) => Self::Failed(Trouble::Refused),
+            Err(VendorError::Malformed { .. }) => Self::Failed(Trouble::Malformed),
+            Err(VendorError::Unavailable { .. }) => Self::Failed(Trouble::Unavailable),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Refreshed => "refreshed",
+            Self::Lost => "lost",
+            Self::Failed(trouble) => trouble.code(),
+        }
+    }
+}
+
+/// The counters, and what each counts.
+const VENDS: &str = "chancery_vends_total";
+const REFRESHES: &str = "chancery_refreshes_total";
+const REVOCATIONS: &str = "chancery_revocations_total";
+const COUNTERS: [(&str, &str); 3] = [
+    (VENDS, "Requests for tokens of connections to this process."),
+    (REFRESHES, "Answers of vendors that this process asked for new tokens."),
+    (REVOCATIONS, "Attempts of this process to revoke the tokens of ended connections."),
+];
+
+/// What is counted from the beginning of the process on: by counter, connection and outcome.
+#[derive(Debug, Default)]
+pub struct Figures(Mutex<BTreeMap<(&'static str, ConnectionName, &'static str), u64>>);
 
 impl Figures {
     /// Counts one more request for a token.
-    pub fn count(&self, connection: &ConnectionName, became: Vend) {
-        let mut vends = self.vends.lock().unwrap_or_else(PoisonError::into_inner);
-        *vends.entry((connection.clone(), became)).or_default() += 1;
+    pub fn vend(&self, connection: &ConnectionName, became: Vend) {
+        self.count(VENDS, connection, became.name());
+    }
+
+    /// Counts one more answer to a refresh.
+    pub fn refresh(&self, connection: &ConnectionName, answered: Refresh) {
+        self.count(REFRESHES, connection, answered.name());
+    }
+
+    /// Counts one more attempt to revoke; `became`: `revoked`, `put_off`, or why it is given up.
+    pub fn revocation(&self, connection: &ConnectionName, became: &'static str) {
+        self.count(REVOCATIONS, connection, became);
+    }
+
+    fn count(&self, counter: &'static str, connection: &ConnectionName, outcome: &'static str) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.entry((counter, connection.clone(), outcome)).or_default() += 1;
+    }
+
+    /// By connection and outcome.
+    fn of(&self, counter: &str) -> Vec<(ConnectionName, &'static str, u64)> {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = counted.iter().filter(|((of, ..), _)| *of == counter);
+        of.map(|((_, connection, outcome), count)| (connection.clone(), *outcome, *count)).collect()
     }
 }
 
@@ -93,11 +157,11 @@ async fn text(app: &App) -> Result<String, StoreError> {
     text.line("chancery_revocations_owed", &[], revocations::count(&app.db).await?);
     text.begin("chancery_vault_opens_total", "counter", "How often this process opened sealed tokens.");
     text.line("chancery_vault_opens_total", &[], app.vault.safe.opened());
-    text.begin("chancery_vends_total", "counter", "Requests for tokens of connections to this process.");
-    let vends = app.vault.figures.vends.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    for ((name, became), count) in vends {
-        let labels = [("connection", name.as_str()), ("outcome", became.name())];
-        text.line("chancery_vends_total", &labels, count);
+    for (counter, help) in COUNTERS {
+        text.begin(counter, "counter", help);
+        for (name, outcome, count) in app.vault.figures.of(counter) {
+            text.line(counter, &[("connection", name.as_str()), ("outcome", outcome)], count);
+        }
     }
     Ok(text.0)
 }

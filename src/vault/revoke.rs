@@ -131,6 +131,7 @@ async fn settle(
         .detail("connection", &owed.name)
         .detail("connection_id", &owed.connection_id)
         .detail("attempts", owed.attempts);
+    let reason = why.as_ref().map(|(reason, _)| *reason);
     if let Some((reason, why)) = why {
         event = event.reason(reason);
         if !why.is_empty() {
@@ -138,10 +139,15 @@ async fn settle(
         }
     }
     let mut tx = app.db.begin().await?;
-    if revocations::settle(&mut tx, &owed.id).await? {
+    let is_ours = revocations::settle(&mut tx, &owed.id).await?;
+    if is_ours {
         app.record(&mut tx, &event).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    if is_ours {
+        app.vault.figures.revocation(&owed.name, reason.unwrap_or("revoked"));
+    }
+    Ok(())
 }
 
 async fn put_off(app: &App, owed: &Revocation, error: &NotRevoked) -> Result<(), StoreError> {
@@ -149,7 +155,9 @@ async fn put_off(app: &App, owed: &Revocation, error: &NotRevoked) -> Result<(),
     tracing::warn!(connection = %owed.name, attempts = owed.attempts, ?wait, %error, "tokens of an ended connection are revoked later");
     let mut tx = app.db.begin().await?;
     revocations::put_off(&mut tx, &owed.id, app.clock.now().plus(wait)).await?;
-    tx.commit().await
+    tx.commit().await?;
+    app.vault.figures.revocation(&owed.name, "put_off");
+    Ok(())
 }
 
 impl NotRevoked {

@@ -106,10 +106,19 @@ impl State {
     pub const fn reason(self) -> Option<&'static str> {
         match self {
             Self::Active | Self::Disabled => None,
-            Self::Degraded(Trouble::Unavailable) => Some("unavailable"),
-            Self::Degraded(Trouble::Refused) => Some("refused"),
-            Self::Degraded(Trouble::Malformed) => Some("malformed"),
+            Self::Degraded(trouble) => Some(trouble.code()),
             Self::NeedsReconnect(loss) => Some(loss.code()),
+        }
+    }
+}
+
+impl Trouble {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
         }
     }
 }

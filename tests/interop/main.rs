@@ -25,6 +25,7 @@ mod browser;
 mod conformance;
 mod desk;
 mod dev;
+mod disconnect;
 mod key;
 mod keycloak;
 mod leaving;

@@ -2,9 +2,9 @@
 //! refresh token at each use, and ends the whole grant when one comes twice.
 
 #[path = "../house/kept.rs"]
-mod kept;
+pub(super) mod kept;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery::{
@@ -34,7 +34,7 @@ const LATER: Duration = Duration::from_secs(3 * 60 * 60);
 const CALLERS: usize = 200;
 
 /// The vendor, and the pair of tokens that a code became there.
-async fn vendor() -> (Peer, String, String) {
+pub(super) async fn vendor() -> (Peer, String, String) {
     let config = json!({
         "clients": [{ "client_id": "us", "redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none",
                       "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"] }],
@@ -74,7 +74,7 @@ async fn vendor() -> (Peer, String, String) {
     (vendor, access, refresh)
 }
 
-async fn token(vendor: &Peer, form: &[(&str, &str)]) -> Value {
+pub(super) async fn token(vendor: &Peer, form: &[(&str, &str)]) -> Value {
     let answer = http().post(format!("{}/token", vendor.said("issuer"))).form(form).send().await.unwrap();
     answer.json().await.unwrap()
 }
@@ -88,7 +88,7 @@ async fn refreshes(vendor: &Peer) -> (u64, u64) {
 }
 
 /// So many instances that share a database and a clock.
-async fn instances(number: usize, vendor: &Peer, database: &str) -> Vec<Arc<App>> {
+pub(super) async fn instances(number: usize, vendor: &Peer, database: &str) -> Vec<Arc<App>> {
     let (at, key) = (vendor.said("issuer"), STANDARD.encode(Entropy::System.bytes::<32>()));
     let yaml = format!(
         r#"server: {{ issuer: "http://127.0.0.1:9" }}
@@ -97,7 +97,7 @@ encryption: {{ keys: [{{ id: k1, key: "{key}" }}] }}
 providers:
   acme: {{ preset: oidc, issuer: "{at}", client_id: us, client_auth: none, sign_in: {{ anyone: true }} }}
 connections:
-  files: {{ preset: oauth2, authorize_url: "{at}/auth", token_url: "{at}/token", identity_url: "{at}/me", client_id: us, client_auth: none }}
+  files: {{ preset: oauth2, authorize_url: "{at}/auth", token_url: "{at}/token", revoke_url: "{at}/token/revocation", identity_url: "{at}/me", client_id: us, client_auth: none }}
 "#
     );
     let clock = Clock::manual(Clock::System.now());
@@ -110,6 +110,14 @@ connections:
     all
 }
 
+/// A database that so many instances can share. `None` where the engine is left out on purpose.
+pub(super) async fn database(number: usize, folder: &Path) -> Option<String> {
+    match number {
+        1 => Some(format!("sqlite://{}", folder.join("chancery.db").display())),
+        _ => fresh_schema().await,
+    }
+}
+
 #[rstest]
 #[case::sqlite(1)]
 #[case::postgres(3)]
@@ -117,13 +125,7 @@ connections:
 async fn a_storm_is_one_refresh_and_the_grant_lives(#[case] number: usize) {
     let (vendor, access, refresh) = vendor().await;
     let folder = tempfile::tempdir().unwrap();
-    let database = match number {
-        1 => format!("sqlite://{}", folder.path().join("chancery.db").display()),
-        _ => match fresh_schema().await {
-            Some(database) => database,
-            None => return,
-        },
-    };
+    let Some(database) = database(number, folder.path()).await else { return };
     let apps = instances(number, &vendor, &database).await;
     let end = apps[0].clock.now().plus(Duration::from_secs(3600));
     let id = keep(&apps[0], "files", (&access, Some(&refresh)), |row| row.expires_at = Some(end)).await;

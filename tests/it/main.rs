@@ -34,6 +34,7 @@ mod keys;
 mod machine;
 mod managed_guide;
 mod metadata;
+mod operations_guide;
 mod outage;
 mod path_issuer;
 mod policy_guide;

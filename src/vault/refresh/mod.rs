@@ -88,9 +88,7 @@ pub async fn fresh(
     configured: &Configured,
     connection: Connection,
 ) -> Result<Fresh, NotFresh> {
-    if switched_off::is_off(&app.db, Switch::Connection(&connection.name)).await? {
-        return Err(NotFresh::Disabled);
-    }
+    switched_on(app, &connection).await?;
     let now = app.clock.now();
     let plan = plan(&connection, &configured.app.behaviour.refreshing, now);
     let flight = match plan {
@@ -103,6 +101,8 @@ pub async fn fresh(
     match flight {
         Some(flight) if plan != Plan::ServeAndRefresh => {
             let outcome = timeout(PATIENCE, flight.outcome()).await;
+            // That took time, and whoever switched it off meanwhile was told that nothing is handed out any more.
+            switched_on(app, &connection).await?;
             outcome.ok().flatten().unwrap_or(Err(NotFresh::Unavailable { retry_after: SOON }))
         }
         _ => without_asking(app, connection, plan, now).await,
@@ -118,13 +118,17 @@ pub async fn renewed(
     connection: Connection,
     since: Timestamp,
 ) -> Result<Fresh, NotFresh> {
-    if switched_off::is_off(&app.db, Switch::Connection(&connection.name)).await? {
-        return Err(NotFresh::Disabled);
-    }
+    switched_on(app, &connection).await?;
     let flight = || get(Arc::clone(app), configured.clone(), connection.id.clone(), Some(since));
     let flight = app.vault.flights.join(&connection.id, flight);
     let outcome = timeout(PATIENCE, flight.outcome()).await;
+    switched_on(app, &connection).await?;
     outcome.ok().flatten().unwrap_or(Err(NotFresh::Unavailable { retry_after: SOON }))
+}
+
+async fn switched_on(app: &App, connection: &Connection) -> Result<(), NotFresh> {
+    let off = switched_off::is_off(&app.db, Switch::Connection(&connection.name)).await?;
+    if off { Err(NotFresh::Disabled) } else { Ok(()) }
 }
 
 /// What a plan comes to for which the vendor need not be asked.

@@ -17,6 +17,7 @@ use crate::{
         connections::{self, Connection},
     },
     vault::{
+        figures::Refresh,
         safe::{Kept, Place},
         state::Loss,
     },
@@ -68,7 +69,9 @@ pub(super) async fn redeem(
     let place = Place { id, user, name, generation: generation + 1 };
     let ready = app.vault.safe.prepare(&app.entropy, place).await?;
     let Some(lease) = begin(app, &before).await? else { return Ok(None) };
-    match app.vault.vendors.refresh(configured, &refresh_token, &before.scope).await {
+    let answer = app.vault.vendors.refresh(configured, &refresh_token, &before.scope).await;
+    app.vault.figures.refresh(name, Refresh::of(&answer));
+    match answer {
         Ok(tokens) => settle::keep(app, configured, &before, tokens, (refresh_token, ready)).await,
         Err(error) => {
             settle::fail(app, (&before, lease), &error).await?;

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     config::connection::Connection as Configured,
     ids::ConnectionId,
-    store::{StoreError, connections},
+    store::{StoreError, connections, switched_off},
 };
 
 /// How often it looks.
@@ -39,15 +39,16 @@ pub async fn run(app: Arc<App>) {
     }
 }
 
-/// One turn.
+/// One turn. A connection that is switched off for everybody is left alone, and so is its vendor.
 pub async fn attend(app: &Arc<App>) -> Result<(), StoreError> {
+    let off = switched_off::connections(&app.db).await?;
     let mut last: Option<ConnectionId> = None;
     loop {
         let page = connections::unattended(&app.db, app.clock.now(), (last.as_ref(), PAGE)).await?;
         let Some(row) = page.last() else { return Ok(()) };
         last = Some(row.id.clone());
-        let configured =
-            page.iter().filter_map(|row| Some((&row.id, app.config.connections.get(&row.name)?)));
+        let on = page.iter().filter(|row| !off.contains(&row.name));
+        let configured = on.filter_map(|row| Some((&row.id, app.config.connections.get(&row.name)?)));
         for some in configured.collect::<Vec<_>>().chunks(AT_ONCE) {
             let flights: Vec<_> = some
                 .iter()

@@ -23,7 +23,10 @@ use crate::{
     app::App,
     audit::Kind,
     oauth::{error::ErrorCode, scope::ScopeSet},
-    store::{StoreError, connection_uses, connections, grants},
+    store::{
+        StoreError, connection_uses, connections, grants,
+        switched_off::{self, Switch},
+    },
     token::{TokenRequest, grants::token_exchange::unusable},
     vault::{
         figures::Vend,
@@ -51,7 +54,7 @@ pub async fn vend(app: &Arc<App>, request: &TokenRequest, wanted: &Wanted<'_>) -
         Err(error) if error.is_fault() => Vend::Unavailable,
         Err(_) => Vend::Refused,
     };
-    app.vault.figures.count(&wanted.connection.name, became);
+    app.vault.figures.vend(&wanted.connection.name, became);
     answer
 }
 
@@ -62,11 +65,16 @@ async fn answer(app: &Arc<App>, request: &TokenRequest, wanted: &Wanted<'_>) -> 
         Ok(fresh) => hand_out(app, request, wanted, &needed, fresh).await,
         Err(stop) => Err(stop),
     };
-    match handed_out {
-        Ok(vended) => Ok(Answer::Token(Box::new(vended))),
-        Err(Stop::Lack(lack)) => interaction::ask(app, request, wanted, &needed, &lack).await,
-        Err(Stop::Refused(error)) => Err(error),
+    let lack = match handed_out {
+        Ok(vended) => return Ok(Answer::Token(Box::new(vended))),
+        Err(Stop::Refused(error)) => return Err(error),
+        Err(Stop::Lack(lack)) => lack,
+    };
+    // Nobody is sent to connect what is switched off.
+    if switched_off::is_off(&app.db, Switch::Connection(&wanted.connection.name)).await? {
+        return Err(wanted.disabled(&needed));
     }
+    interaction::ask(app, request, wanted, &needed, &lack).await
 }
 
 fn within_limit(app: &App, request: &TokenRequest, wanted: &Wanted<'_>) -> Result<(), ApiError> {

@@ -17,9 +17,9 @@ use crate::{
 /// What became of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
-    /// The tokens are worth nothing any more.
+    /// The tokens are worth nothing any more; or the refresh token is, where the vendor cannot end access tokens.
     Done,
-    /// The vendor has no way to end a token: it lives until it expires, or until the person removes us there.
+    /// The vendor has no way to end such a token: it lives until it expires, or until the person removes us there.
     NotOffered,
 }
 
@@ -43,10 +43,13 @@ impl Vendors {
             // The refresh token first: while it lives, it makes new access tokens.
             RevokedToken::Both => refresh.into_iter().chain([access]).collect(),
         };
+        let mut revoked = Revoked::NotOffered;
         for (token, kind) in named {
-            self.end(token, kind, access_token, &reached).await?;
+            if self.end(token, kind, access_token, &reached).await? == Revoked::Done {
+                revoked = Revoked::Done;
+            }
         }
-        Ok(Revoked::Done)
+        Ok(revoked)
     }
 
     async fn end(
@@ -55,7 +58,7 @@ impl Vendors {
         kind: &str,
         access_token: &Secret,
         reached: &Reached,
-    ) -> Result<(), VendorError> {
+    ) -> Result<Revoked, VendorError> {
         let manner = &reached.behaviour.revocation;
         let mut call = Call::new(manner.method, reached.url("revoke_url")?, manner.body);
         if manner.body.is_some() {
@@ -79,7 +82,7 @@ impl Vendors {
         self.judge_end(response, reached)
     }
 
-    fn judge_end(&self, response: HttpResponse, reached: &Reached) -> Result<(), VendorError> {
+    fn judge_end(&self, response: HttpResponse, reached: &Reached) -> Result<Revoked, VendorError> {
         let status = response.status();
         let manner = &reached.behaviour.revocation;
         if let Some(error) = VendorError::of_status(status.as_u16(), response.headers(), self.clock.now()) {
@@ -91,18 +94,22 @@ impl Vendors {
             _ => false,
         };
         if gone {
-            return Ok(());
+            return Ok(Revoked::Done);
         }
         if status.is_success() && reached.behaviour.answer.success.is_none() {
-            return Ok(());
+            return Ok(Revoked::Done);
         }
         match Answer::judge(response, &reached.behaviour, self.clock.now()) {
-            Ok(_) | Err(VendorError::Reconnect { .. }) => Ok(()),
-            Err(VendorError::Refused { code }) if GONE.contains(&code.as_str()) => Ok(()),
+            Ok(_) | Err(VendorError::Reconnect { .. }) => Ok(Revoked::Done),
+            Err(VendorError::Refused { code }) if GONE.contains(&code.as_str()) => Ok(Revoked::Done),
+            Err(VendorError::Refused { code }) if code == UNSUPPORTED => Ok(Revoked::NotOffered),
             Err(error) => Err(error),
         }
     }
 }
+
+/// The code that says that tokens of this kind cannot be ended, such as access tokens that are JWTs (RFC 7009 §2.2.1).
+const UNSUPPORTED: &str = "unsupported_token_type";
 
 /// Codes that say that there is no such token.
 const GONE: [&str; 5] = ["invalid_auth", "invalid_token", "not_authed", "token_expired", "token_revoked"];

@@ -10,15 +10,19 @@ use std::{
 };
 
 use chancery::{
+    app::router,
     ids::ConnectionId,
     store::connections::{self, Connection},
     vault::refresh::{self, Fresh, NotFresh},
+    web::serve::serve,
 };
+use reqwest::Response;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
 use self::kept::keep;
-use super::{PLAIN, Server, upstream::json_of};
+use super::{PLAIN, Server, http, upstream::json_of};
 
 /// The name of the connection under `connections:`.
 pub(crate) const CODE: &str = "code";
@@ -173,6 +177,14 @@ impl Server {
     /// A connection as it is stored.
     pub(crate) async fn connection(&self, id: &ConnectionId) -> Connection {
         connections::find(&self.app.db, id).await.unwrap().unwrap()
+    }
+
+    /// The figures, as the admin port answers them.
+    pub(crate) async fn figures(&self) -> Response {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, router::admin(Arc::clone(&self.app)), self.stop.child_token()));
+        http().get(url).send().await.unwrap()
     }
 
     /// Asks for its access token, as whoever hands it out does.

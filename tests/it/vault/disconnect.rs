@@ -134,6 +134,19 @@ async fn what_the_vendor_does_not_end_is_on_record(
     assert_eq!(house.server.rows("revocations").await, 0);
 }
 
+/// RFC 7009 §2.2.1. Asking again would change nothing.
+#[tokio::test]
+async fn a_vendor_that_cannot_end_such_tokens_is_asked_once() {
+    let house = House::start(On::Sqlite).await.unwrap();
+    let answer = ResponseTemplate::new(400).set_body_json(json!({ "error": "unsupported_token_type" }));
+    house.vendor.answers("/revoke", answer);
+    house.disconnected().await;
+    house.turn().await;
+    assert_eq!(house.revoked().await, ["rt-a-1", "at-a-1"]);
+    assert_eq!(house.server.reasons("connection.not_revoked").await, ["not_offered"]);
+    assert_eq!(house.server.rows("revocations").await, 0);
+}
+
 /// Whoever took it and died has not settled it.
 #[rstest]
 #[tokio::test]

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use chancery::{
-    app::{
-        removed::{self, CONNECTION_GRACE, Configured},
-        router,
-    },
+    app::removed::{self, CONNECTION_GRACE, Configured},
     config::{Config, connection::Connections},
     entropy::Entropy,
     store::connections,
@@ -17,10 +14,9 @@ use chancery::{
 };
 use rstest::rstest;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use super::house::{House, connected, user};
-use crate::support::{Browser, On, Server, client::account, http};
+use crate::support::{Browser, On, Server, client::account};
 
 /// Whether a token of this account is handed out by this instance.
 async fn is_handed_out(server: &Server, one: &connections::Connection) -> bool {
@@ -283,13 +279,7 @@ async fn the_admin_port_has_the_figures(#[values(On::Sqlite, On::Postgres)] on: 
     connected(server, &ada, "a-2", State::NeedsReconnect(Loss::Revoked)).await;
     let gone = connected(server, &ada, "a-3", State::Active).await;
     is_handed_out(server, &one).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
-    let stop = tokio_util::sync::CancellationToken::new();
-    let admin =
-        tokio::spawn(chancery::web::serve::serve(listener, router::admin(server.app.clone()), stop.clone()));
-    let read = async || http().get(&url).send().await.unwrap();
-    let answer = read().await;
+    let answer = server.figures().await;
     assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let text = answer.text().await.unwrap();
     for line in [
@@ -305,7 +295,7 @@ async fn the_admin_port_has_the_figures(#[values(On::Sqlite, On::Postgres)] on: 
     server.operator(&["connection", "disable", "crm"]);
     server.operator(&["connection", "disconnect", "--user", ada.as_str()]);
     assert!(connections::find(&server.app.db, &gone.id).await.unwrap().is_none());
-    let text = read().await.text().await.unwrap();
+    let text = server.figures().await.text().await.unwrap();
     for line in ["chancery_connection_enabled{connection=\"crm\"} 0", "chancery_revocations_owed 3"] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
@@ -313,7 +303,5 @@ async fn the_admin_port_has_the_figures(#[values(On::Sqlite, On::Postgres)] on: 
     let public = server.request(reqwest::Method::GET, "/metrics").send().await.unwrap();
     assert_eq!(public.status(), 404, "not for strangers");
     server.hide("revocations").await;
-    assert_eq!(read().await.status(), 503);
-    stop.cancel();
-    admin.await.unwrap().unwrap();
+    assert_eq!(server.figures().await.status(), 503);
 }

@@ -1,11 +1,7 @@
 //! What was handed out a moment ago is not any more: switched off, disconnected, or its person gone.
 
-use chancery::app::router;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-
 use super::*;
-use crate::support::{client::account, http};
+use crate::support::client::account;
 
 /// What two instances answer.
 async fn both(server: &Server, twin: &Server, subject: &str) -> [String; 2] {
@@ -67,16 +63,26 @@ async fn what_became_of_each_request_is_counted() {
     }
     server.operator(&["connection", "disable", "github"]);
     vend(&server, sent.access()).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
-    let stop = CancellationToken::new();
-    let admin = router::admin(server.app.clone());
-    tokio::spawn(chancery::web::serve::serve(listener, admin, stop.clone()));
-    let text = http().get(&url).send().await.unwrap().text().await.unwrap();
-    stop.cancel();
+    let text = server.figures().await.text().await.unwrap();
     for (outcome, count) in [("vended", 2), ("connect_first", 1), ("refused", 1)] {
         let line = format!("chancery_vends_total{{connection=\"github\",outcome=\"{outcome}\"}} {count}");
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
     assert!(!text.contains("unavailable"), "{text}");
+}
+
+/// She could not do it.
+#[rstest]
+#[tokio::test]
+async fn nobody_is_sent_to_connect_what_is_switched_off(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(server) = serve(on).await else { return };
+    let sent = adas(&server).await;
+    server.operator(&["connection", "disable", "github"]);
+    let got = vend(&server, sent.access()).await;
+    assert_eq!((got.status, got.error()), (400, "access_denied"), "{}", got.body);
+    assert_eq!((server.rows("connect_links").await, server.recorded("connection.needed").await), (0, 0));
+    assert_eq!(server.reasons("token.refused").await, ["connection_disabled"]);
+    server.operator(&["connection", "enable", "github"]);
+    assert_eq!(vend(&server, sent.access()).await.error(), "interaction_required");
+    assert_eq!(server.rows("connect_links").await, 1);
 }
