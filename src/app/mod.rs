@@ -30,7 +30,14 @@ use crate::{
     oauth::{error::ErrorCode, purpose::Role},
     seal::{self, KeyProofError, KeysError, Sealer},
     store::{Db, MigrateError, StoreError, Tx},
-    vault::{Vault, figures::Figures, refresh::Flights, safe::Safe, vend::Links, vendor::Vendors},
+    vault::{
+        Vault,
+        figures::Figures,
+        refresh::Flights,
+        safe::Safe,
+        vend::Links,
+        vendor::{Lines, Vendors},
+    },
     web::{error::ApiError, limits::Limits, pages::Chrome, request::Origin},
 };
 
@@ -114,7 +121,7 @@ impl App {
         let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
         let vault = Vault {
             safe: Safe::new(sealer.clone()),
-            vendors: Vendors::new(upstream.clone(), clock.clone(), entropy.clone()),
+            vendors: Vendors::new(Lines::new(issuer)?, clock.clone(), entropy.clone()),
             flights: Flights::new(&entropy),
             owed: Notify::new(),
             links: Links::default(),

@@ -54,6 +54,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(token::router())
         .merge(clients::registration::router())
         .merge(metadata::router())
+        .merge(vault::client_document::router())
         .merge(only(is_idp, idp::router()))
         .layer(cors());
     let rooms = Router::new().merge(browser).merge(programs).merge(pages::assets());

@@ -51,7 +51,7 @@ impl Guarded {
     }
 }
 
-fn judge(url: &Url, loopback: bool) -> Result<(), NetError> {
+pub(super) fn judge(url: &Url, loopback: bool) -> Result<(), NetError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(NetError::Address("it carries a user name or password"));
     }
@@ -77,8 +77,9 @@ pub(super) struct NotPublic {
     address: SocketAddr,
 }
 
-struct PublicOnly {
-    loopback: bool,
+/// Resolves names to addresses on the public internet alone.
+pub(super) struct PublicOnly {
+    pub(super) loopback: bool,
 }
 
 impl Resolve for PublicOnly {

@@ -235,6 +235,31 @@ mod tests {
         assert_eq!(seen.load(Ordering::SeqCst), 0);
     }
 
+    /// What somebody else's server names is asked in no network but the public one, whatever the method.
+    #[tokio::test]
+    async fn strangers_lead_nowhere_inwards() {
+        let issuer = |text: &str| Issuer::try_from(text.to_owned()).unwrap();
+        let strangers = Upstream::to_strangers(&issuer("https://auth.example.com")).unwrap();
+        let (address, seen) = server(|_| async {}).await;
+        for host in ["10.0.0.1", "169.254.169.254", "[fd00:ec2::254]", "127.0.0.1", "[::ffff:10.0.0.1]"] {
+            let url = Url::parse(&format!("https://{host}:{}/token", address.port())).unwrap();
+            assert!(matches!(strangers.may_ask(&url), Err(NetError::NotPublic)), "{url}");
+            let mut request = oauth2::HttpRequest::new(Vec::new());
+            (*request.method_mut(), *request.uri_mut()) =
+                (reqwest::Method::POST, url.as_str().parse().unwrap());
+            assert!(matches!(strangers.execute(request).await, Err(NetError::NotPublic)), "{url}");
+        }
+        // This one is a name, so the resolver judges.
+        let url = Url::parse(&format!("https://localhost:{}/", address.port())).unwrap();
+        assert!(matches!(strangers.get(&url, 1024).await, Err(NetError::NotPublic)));
+        assert_eq!(seen.load(Ordering::SeqCst), 0);
+        let strangers = Upstream::to_strangers(&issuer("http://127.0.0.1:9000")).unwrap();
+        let url =
+            Url::parse(&format!("http://{}/", says("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await))
+                .unwrap();
+        assert!(strangers.get(&url, 1024).await.is_ok(), "in development");
+    }
+
     #[tokio::test]
     async fn strangers_cannot_have_us_call_without_end() {
         let (address, seen) = server(|stream| async move {

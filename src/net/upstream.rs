@@ -6,7 +6,11 @@ use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{NetError, bounded, exchange, json_request, only_ok};
+use super::{
+    NetError, bounded, exchange,
+    guarded::{PublicOnly, judge},
+    json_request, only_ok,
+};
 use crate::oauth::issuer::{Issuer, is_loopback};
 
 /// The most that a token, userinfo or revocation endpoint may answer; a user with hundreds of groups fits.
@@ -19,13 +23,22 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 pub struct Upstream {
     client: reqwest::Client,
     loopback: Option<reqwest::Client>,
+    public_only: bool,
 }
 
 impl Upstream {
     /// A client for the server that calls itself `issuer`. Fails when the machine has no root certificates.
     pub fn new(issuer: &Issuer) -> Result<Self, reqwest::Error> {
         let loopback = issuer.is_loopback().then(|| bounded().no_proxy().build()).transpose()?;
-        Ok(Self { client: bounded().build()?, loopback })
+        Ok(Self { client: bounded().build()?, loopback, public_only: false })
+    }
+
+    /// A client for the same kind of requests to addresses that the operator did not choose: those that somebody else's
+    /// server names. It goes where [`Guarded`](super::Guarded) goes, and honours no proxy.
+    pub fn to_strangers(issuer: &Issuer) -> Result<Self, reqwest::Error> {
+        let loopback = issuer.is_loopback();
+        let client = bounded().no_proxy().dns_resolver(PublicOnly { loopback }).build()?;
+        Ok(Self { loopback: loopback.then(|| client.clone()), client, public_only: true })
     }
 
     /// A client for a service that keeps keys for us, whose certificate is of one of `authorities` (none given: of
@@ -35,7 +48,8 @@ impl Upstream {
             [] => bounded(),
             authorities => bounded().tls_certs_only(authorities.iter().cloned()),
         };
-        Ok(Self { loopback: Some(client().no_proxy().build()?), client: client().build()? })
+        let loopback = Some(client().no_proxy().build()?);
+        Ok(Self { client: client().build()?, loopback, public_only: false })
     }
 
     /// GETs a document; only the status 200 counts.
@@ -62,6 +76,10 @@ impl Upstream {
     }
 
     fn client_for(&self, url: &Url) -> Result<&reqwest::Client, NetError> {
+        if self.public_only {
+            judge(url, self.loopback.is_some())?;
+            return Ok(&self.client);
+        }
         match (url.scheme(), is_loopback(url)) {
             ("https", false) => Ok(&self.client),
             ("https" | "http", true) => self.loopback.as_ref().ok_or(NetError::Address(

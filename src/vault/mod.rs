@@ -5,6 +5,7 @@
 //! [`sign_in`] does those of a sign-in, [`refresh`] gets new ones, and
 //! [`vend`] hands them out. [`disconnect`] ends a connection, and [`revoke`] its tokens at the vendor.
 
+pub mod client_document;
 pub mod connect;
 pub mod disconnect;
 pub mod figures;

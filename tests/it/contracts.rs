@@ -4,6 +4,7 @@
 //! The configuration is a production one and is judged as such. Only then the addresses are turned to a server of ours:
 //! `https://vendor/path` is asked as `http://127.0.0.1:PORT/vendor/path`, and turned back before it is compared.
 
+mod hostile;
 mod played;
 mod written;
 
@@ -40,7 +41,7 @@ async fn presets_keep_what_vendors_document() {
         let shown = name.clone();
         let played = tokio::spawn(async move {
             let stage = Stage::of(&name, &contract).await;
-            stage.compare_authorize_url(&contract.authorize, contract.document.as_ref()).await;
+            stage.compare_authorize_url(&contract.authorize, &contract.documents).await;
             for step in &contract.steps {
                 stage.play(step).await;
             }

@@ -33,6 +33,7 @@ mod idp;
 mod keys;
 mod machine;
 mod managed_guide;
+mod mcp_upstream;
 mod metadata;
 mod operations_guide;
 mod outage;

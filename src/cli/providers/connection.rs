@@ -36,8 +36,10 @@ fn snippet(preset: &Preset, part: &ConnectionPart, name: &Slug) -> String {
         vec!["connections:".to_owned(), format!("  {name}:"), format!("    preset: {}", preset.name)];
     let parameters = preset.parameters.iter().filter(|(key, _)| part.parameters.contains(key));
     lines.extend(parameters.flat_map(|(key, parameter)| parameter_lines(key, parameter)));
-    lines.push("    client_id: the-client-id".to_owned());
-    lines.push(format!("    client_secret: {}", secret_variable(name)));
+    if !part.knows_documents() {
+        lines.push("    client_id: the-client-id".to_owned());
+        lines.push(format!("    client_secret: {}", secret_variable(name)));
+    }
     lines.push("    # what each scope of a resource needs there".to_owned());
     lines.push("    # use: { tickets: { \"tickets:write\": [their-scope] } }".to_owned());
     lines.join("\n") + "\n"

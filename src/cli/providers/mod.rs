@@ -180,6 +180,7 @@ mod tests {
                 "hubspot",
                 "keycloak",
                 "linear",
+                "mcp",
                 "notion",
                 "oauth2",
                 "oidc",

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use url::Url;
+use url::{Origin, Url};
 
 use super::{
-    Urls,
+    Around, ConnectionName, Urls,
     behaviour::{Behaviour, Source},
 };
-use crate::config::{
-    form::{one_of, text, upstream_url},
-    preset::{ConnectionPart, filled::Filled, template::Template},
-    provider::{AssertionAudience, UpstreamClientAuth, behaviour::ASSERTION_AUDIENCES},
-    reader::Section,
+use crate::{
+    config::{
+        form::{one_of, text, upstream_url},
+        preset::{ConnectionPart, filled::Filled, template::Template},
+        provider::{AssertionAudience, UpstreamClientAuth, behaviour::ASSERTION_AUDIENCES},
+        reader::Section,
+    },
+    oauth::resource::ResourceUri,
 };
 
 /// An OAuth client at a vendor.
@@ -20,31 +23,65 @@ use crate::config::{
 pub struct App {
     /// The issuer, where one is known: then `iss` of its authorization responses is compared (RFC 9207).
     pub issuer: Option<String>,
-    /// Where the vendor says its endpoints itself: the document, which fills in what `urls` leaves open.
-    pub discovery: Option<Url>,
+    /// Where the vendor says its endpoints itself, which fill in what `urls` leaves open.
+    pub discovery: Option<Discovery>,
     /// Its endpoints.
     pub urls: Urls<Url>,
     /// What it calls us.
     pub client_id: String,
+    /// Whether that is the address of a document of ours.
+    pub by_document: bool,
     /// How we prove ourselves.
     pub client_auth: UpstreamClientAuth,
     /// Everything else that tells it from other vendors.
     pub behaviour: Arc<Behaviour>,
 }
 
+/// Where a vendor says its endpoints itself.
+#[derive(Debug, Clone)]
+pub enum Discovery {
+    /// In this document (OpenID Connect Discovery §4, RFC 8414 §3).
+    Document(Url),
+    /// This resource says who issues its tokens (RFC 9728 §3), and that server the rest.
+    Resource(ResourceUri),
+}
+
 impl App {
+    /// The hosts that the operator answers for, where somebody else names addresses as well. `None`: nobody does.
+    pub fn known_hosts(&self) -> Option<Vec<Origin>> {
+        let Some(Discovery::Resource(resource)) = &self.discovery else { return None };
+        let pinned = self.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
+        Some([Some(resource.url().origin()), pinned.map(|url| url.origin())].into_iter().flatten().collect())
+    }
+
     /// `filled`: the preset's parameters. A URL that a preset makes of them is judged as one that the operator wrote.
     pub(super) fn read(
+        name: &ConnectionName,
         section: &Section<'_>,
         part: &ConnectionPart,
         filled: &Filled,
-        loopback: bool,
+        around: &Around<'_>,
     ) -> Option<Self> {
-        let client_id = section.required("client_id", "what the vendor calls us", text);
+        let loopback = around.loopback;
+        let by_document = part.resource.is_some() && !section.has("client_id");
+        let client_id = if by_document {
+            around.issuer.map(|issuer| issuer.url(&format!("/connect/{name}/client.json")))
+        } else {
+            section.required("client_id", "what the vendor calls us", text)
+        };
         let audience = section
             .optional("assertion_audience", one_of(&ASSERTION_AUDIENCES))
             .unwrap_or(AssertionAudience::TokenEndpoint);
-        let client_auth = UpstreamClientAuth::read(section, &part.client_auth, audience);
+        let client_auth = if by_document {
+            for key in ["client_secret", "private_key", "client_auth"] {
+                if section.has(key) {
+                    section.problem(key, "is of no use without the client_id that the server gave us");
+                }
+            }
+            Some(UpstreamClientAuth::None)
+        } else {
+            UpstreamClientAuth::read(section, &part.client_auth, audience)
+        };
         let behaviour = section.section("vendor", |vendor| Behaviour::read(vendor, part.behaviour.clone()));
         if filled.broken {
             return None;
@@ -68,9 +105,14 @@ impl App {
             let text = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
             upstream_url(&text, loopback).ok()
         };
+        let resource = part.resource.as_ref().and_then(|template| url("resource", template));
+        let resource = resource.and_then(|url| ResourceUri::try_from(String::from(url)).ok());
         let discovery = match &part.discovery {
-            Some(template) => url("discovery_url", template),
-            None if urls.authorize.is_none() || urls.token.is_none() => issuer.as_ref().and_then(below),
+            _ if resource.is_some() => resource.map(Discovery::Resource),
+            Some(template) => url("discovery_url", template).map(Discovery::Document),
+            None if urls.authorize.is_none() || urls.token.is_none() => {
+                issuer.as_ref().and_then(below).map(Discovery::Document)
+            }
             None => None,
         };
         if behaviour.identity.source == Source::Url && urls.identity.is_none() && discovery.is_none() {
@@ -87,6 +129,7 @@ impl App {
             discovery,
             urls,
             client_id: client_id?,
+            by_document,
             client_auth: client_auth?,
             behaviour: Arc::new(behaviour),
         })

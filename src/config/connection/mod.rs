@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 
 pub(super) use self::read::{Around, RESERVED_KEYS};
 pub use self::{
-    app::App,
+    app::{App, Discovery},
     rules::{AccountRequirements, AccountRules, Offline},
     urls::Urls,
     usage::{Use, Uses},

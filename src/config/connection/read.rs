@@ -14,7 +14,7 @@ use crate::{
         resource::Resource,
     },
     ids::{ConnectionName, ProviderId, ResourceId},
-    oauth::{resource::ResourceUri, scope::Scope},
+    oauth::{issuer::Issuer, resource::ResourceUri, scope::Scope},
 };
 
 /// The keys that every connection has; a preset's parameters are named otherwise.
@@ -45,7 +45,9 @@ pub(in crate::config) struct Around<'a> {
     pub(in crate::config) names: &'a Names<'a>,
     pub(in crate::config) providers: &'a indexmap::IndexMap<ProviderId, Provider>,
     pub(in crate::config) resources: &'a indexmap::IndexMap<ResourceId, Resource>,
-    /// Whether our own issuer is this machine.
+    /// Our own issuer; `None` when it is wrong.
+    pub(in crate::config) issuer: Option<&'a Issuer>,
+    /// Whether it is this machine.
     pub(in crate::config) loopback: bool,
 }
 
@@ -101,7 +103,7 @@ impl Connection {
         };
         let used = preset.parameters.iter().filter(|(key, _)| part.parameters.contains(key));
         let filled = Filled::read(section, used);
-        let app = App::read(section, part, &filled, around.loopback);
+        let app = App::read(&name, section, part, &filled, around);
         let api = section.list("api", ResourceUri::try_from).unwrap_or_else(|| {
             let filled = part.api.iter().filter_map(|template| template.fill(&filled.single));
             filled.filter_map(|url| ResourceUri::try_from(url).ok()).collect()

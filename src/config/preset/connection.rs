@@ -30,6 +30,7 @@ pub struct ConnectionPart {
     pub notes: Vec<String>,
     /// The names of the preset's parameters that it needs.
     pub parameters: Vec<String>,
+    pub(in crate::config) resource: Option<Template>,
     pub(in crate::config) issuer: Option<Template>,
     pub(in crate::config) discovery: Option<Template>,
     pub(in crate::config) urls: Urls<Template>,
@@ -50,11 +51,12 @@ impl ConnectionPart {
             .chain(["client_id"])
             .collect();
         let template = |written: String| Template::parse(&written, &names);
+        let resource = section.optional("resource", template);
         let issuer = section.optional("issuer", template);
         let discovery = section.optional("discovery_url", template);
         let urls = Urls::each(|key| section.optional(key, template));
         for (key, url) in [("authorize_url", &urls.authorize), ("token_url", &urls.token)] {
-            if url.is_none() && issuer.is_none() && !section.has(key) {
+            if url.is_none() && issuer.is_none() && resource.is_none() && !section.has(key) {
                 section.problem(key, "is missing, and there is no issuer whose metadata would tell it");
             }
         }
@@ -76,7 +78,8 @@ impl ConnectionPart {
         let register = section.list("register", text).unwrap_or_default();
         let notes = section.list("notes", text).unwrap_or_default();
         let used = |name: &String| {
-            let templates = urls.iter().map(|(_, url)| url).chain(&issuer).chain(&discovery).chain(&api);
+            let templates =
+                urls.iter().map(|(_, url)| url).chain(&resource).chain(&issuer).chain(&discovery).chain(&api);
             templates.flat_map(Template::names).any(|used| used == name)
         };
         Some(Self {
@@ -86,6 +89,7 @@ impl ConnectionPart {
             register,
             notes,
             parameters: parameters.keys().filter(|name| used(name)).cloned().collect(),
+            resource,
             issuer,
             discovery,
             urls,
@@ -94,6 +98,11 @@ impl ConnectionPart {
             scopes,
             behaviour,
         })
+    }
+
+    /// Whether our own document can be our client there.
+    pub fn knows_documents(&self) -> bool {
+        self.resource.is_some()
     }
 
     /// The ways in which we may prove ourselves, by their registered names, the preferred one first.

@@ -107,6 +107,13 @@ impl Vendors {
         let mut account = match (&tokens.account, identity.source) {
             (Some(account), _) => account.clone(),
             (None, Source::Answer | Source::IdToken) => return Err(unknown()),
+            (None, Source::Nothing) => Account {
+                id: connection.name.to_string(),
+                label: connection.title.clone(),
+                tenant: None,
+                email: None,
+                organizations: Vec::new(),
+            },
             (None, Source::Url) => {
                 let response = self.send(who_is_it(&reached, &tokens.access_token)?, &reached).await?;
                 let answer = Answer::judge(response, &reached.behaviour, self.clock.now())?;

@@ -61,6 +61,7 @@ impl Vendors {
                 .append_pair("code_challenge", authorization.challenge.as_str())
                 .append_pair("code_challenge_method", "S256");
         }
+        query.extend_pairs(reached.resource.iter().map(|resource| ("resource", resource)));
         query.extend_pairs(&behaviour.authorize_params);
         drop(query);
         Ok(url)

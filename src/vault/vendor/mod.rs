@@ -9,9 +9,11 @@ mod answer;
 mod authorize;
 mod failure;
 mod id_token;
+mod lines;
 mod reached;
 mod redeem;
 mod request;
+mod resource;
 mod revoke;
 
 use std::{
@@ -25,15 +27,16 @@ pub use self::{
     answer::Tokens,
     authorize::Authorization,
     failure::VendorError,
+    lines::Lines,
     redeem::Redemption,
     revoke::Revoked,
 };
-use crate::{clock::Clock, config::connection::ConnectionName, entropy::Entropy, net::Kept, net::Upstream};
+use crate::{clock::Clock, config::connection::ConnectionName, entropy::Entropy, net::Kept};
 
-/// Speaks to the vendors. Every request is bounded in time and size and follows no redirect ([`Upstream`]).
+/// Speaks to the vendors. Every request is bounded in time and size and follows no redirect ([`Lines`]).
 #[derive(Debug)]
 pub struct Vendors {
-    upstream: Upstream,
+    lines: Lines,
     clock: Clock,
     entropy: Entropy,
     documents: Mutex<HashMap<ConnectionName, Arc<Kept<Document, VendorError>>>>,
@@ -41,7 +44,7 @@ pub struct Vendors {
 
 impl Vendors {
     /// Nobody has been spoken to yet.
-    pub fn new(upstream: Upstream, clock: Clock, entropy: Entropy) -> Self {
-        Self { upstream, clock, entropy, documents: Mutex::default() }
+    pub fn new(lines: Lines, clock: Clock, entropy: Entropy) -> Self {
+        Self { lines, clock, entropy, documents: Mutex::default() }
     }
 }

@@ -3,19 +3,16 @@
 use std::sync::{Arc, PoisonError};
 
 use serde::Deserialize;
-use url::Url;
+use url::{Origin, Url};
 
-use super::{Vendors, failure::VendorError};
-use crate::{
-    config::{
-        connection::{App, Connection, Urls, behaviour::Behaviour},
-        provider::UpstreamClientAuth,
-    },
-    net::Upstream,
+use super::{Vendors, failure::VendorError, lines::Line, resource};
+use crate::config::{
+    connection::{App, Connection, Discovery, Urls, behaviour::Behaviour},
+    provider::UpstreamClientAuth,
 };
 
 /// Real documents take 1 to 10 KB.
-const MAX_DOCUMENT_BYTES: usize = 128 * 1024;
+pub(super) const MAX_DOCUMENT_BYTES: usize = 128 * 1024;
 
 /// A vendor that can be spoken to.
 #[derive(Debug)]
@@ -24,6 +21,10 @@ pub(super) struct Reached {
     /// Whether every authorization response carries `iss` (RFC 9207 §3).
     pub(super) announces_iss: bool,
     pub(super) urls: Urls<Url>,
+    /// The hosts that the operator answers for; `None`: all of these.
+    pub(super) known: Option<Vec<Origin>>,
+    /// What tokens are for, where that is said (RFC 8707).
+    pub(super) resource: Option<String>,
     pub(super) client_id: String,
     pub(super) client_auth: UpstreamClientAuth,
     pub(super) behaviour: Arc<Behaviour>,
@@ -32,13 +33,20 @@ pub(super) struct Reached {
 /// What we use of a vendor's own document (OpenID Connect Discovery §3, RFC 8414 §2).
 #[derive(Debug, Deserialize)]
 pub(super) struct Document {
-    issuer: String,
+    pub(super) issuer: String,
     authorization_endpoint: Url,
     token_endpoint: Url,
     revocation_endpoint: Option<Url>,
     userinfo_endpoint: Option<Url>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    pub(super) code_challenge_methods_supported: Vec<String>,
+    #[serde(default)]
+    pub(super) client_id_metadata_document_supported: bool,
+    /// The resource that led to it.
+    #[serde(skip)]
+    pub(super) resource: Option<String>,
 }
 
 impl Vendors {
@@ -48,22 +56,26 @@ impl Vendors {
             issuer: app.issuer.clone(),
             announces_iss: false,
             urls: app.urls.clone(),
+            known: app.known_hosts(),
+            resource: None,
             client_id: app.client_id.clone(),
             client_auth: app.client_auth.clone(),
             behaviour: app.behaviour.clone(),
         };
-        if let Some(url) = &app.discovery {
+        if let Some(discovery) = &app.discovery {
             let kept = {
                 let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
                 documents.entry(connection.name.clone()).or_default().clone()
             };
-            let fetch = fetch(app, url, &self.upstream);
+            let fetch = fetch(app, discovery, self.lines.of(reached.known.as_deref()));
             let document = kept.get(connection.name.as_str(), &self.clock, fetch).await?;
             let urls = &mut reached.urls;
             urls.authorize.get_or_insert_with(|| document.authorization_endpoint.clone());
             urls.token.get_or_insert_with(|| document.token_endpoint.clone());
             urls.revoke = urls.revoke.take().or_else(|| document.revocation_endpoint.clone());
             urls.identity = urls.identity.take().or_else(|| document.userinfo_endpoint.clone());
+            reached.issuer.get_or_insert_with(|| document.issuer.clone());
+            reached.resource.clone_from(&document.resource);
             reached.announces_iss = document.authorization_response_iss_parameter_supported;
         }
         Ok(reached)
@@ -86,21 +98,31 @@ impl Vendors {
 
 /// Asks the vendor for its document. It must call itself what is configured, and name no address that we would not
 /// ask (OpenID Connect Discovery §4.3, RFC 8414 §3.3).
-async fn fetch(app: &App, url: &Url, upstream: &Upstream) -> Result<Document, VendorError> {
-    let document: Document = upstream.get_json(url, MAX_DOCUMENT_BYTES).await?;
+async fn fetch(app: &App, discovery: &Discovery, line: Line<'_>) -> Result<Document, VendorError> {
+    let url = match discovery {
+        Discovery::Document(url) => url,
+        Discovery::Resource(uri) => return resource::fetch(app, uri, line).await,
+    };
+    let document: Document = line.to(url).get_json(url, MAX_DOCUMENT_BYTES).await?;
     if app.issuer.as_ref() != Some(&document.issuer) {
         return Err(VendorError::malformed("calls itself something else in its metadata than is configured"));
     }
+    usable(&document, line)?;
+    Ok(document)
+}
+
+/// Whether a document names no address that we would not ask.
+pub(super) fn usable(document: &Document, line: Line<'_>) -> Result<(), VendorError> {
     let named = [Some(&document.authorization_endpoint), Some(&document.token_endpoint)]
         .into_iter()
         .chain([document.revocation_endpoint.as_ref(), document.userinfo_endpoint.as_ref()])
         .flatten();
     for endpoint in named {
-        if upstream.may_ask(endpoint).is_err() {
+        if line.may_ask(endpoint).is_err() {
             return Err(VendorError::malformed("names an address in its metadata that may not be used"));
         }
     }
-    Ok(document)
+    Ok(())
 }
 
 impl Reached {

@@ -49,6 +49,7 @@ impl Vendors {
         if behaviour.pkce != Pkce::Off {
             call = call.with("code_verifier", redemption.verifier.expose());
         }
+        call = call.for_resource(&reached);
         let params = behaviour.token_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
         self.redeem(call, &reached, &behaviour.answer, redemption.scopes).await
@@ -67,7 +68,8 @@ impl Vendors {
         let url = own.map_or_else(|| reached.url("token_url"), Ok)?;
         let mut call = Call::new(Method::Post, url, Some(behaviour.body))
             .with("grant_type", "refresh_token")
-            .with("refresh_token", refresh_token.expose());
+            .with("refresh_token", refresh_token.expose())
+            .for_resource(&reached);
         let params = behaviour.refresh_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
         let paths = behaviour.refresh_answer.as_ref().unwrap_or(&behaviour.answer);
@@ -112,7 +114,7 @@ impl Vendors {
         let mut tokens = answer.tokens(behaviour, paths, asked, now)?;
         let identity = &behaviour.identity;
         tokens.account = match identity.source {
-            Source::Url => None,
+            Source::Url | Source::Nothing => None,
             Source::Answer => account::read(identity, answer.members()),
             Source::IdToken => id_token::claims(answer.members(), reached, now)
                 .and_then(|claims| account::read(identity, &claims)),

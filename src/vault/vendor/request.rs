@@ -37,6 +37,14 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Says what the token shall be for, where the vendor is known by that (RFC 8707 §2).
+    pub(super) fn for_resource(self, reached: &Reached) -> Self {
+        match &reached.resource {
+            Some(resource) => self.with("resource", resource),
+            None => self,
+        }
+    }
+
     /// As the preset says that the vendor's API takes tokens.
     pub(super) fn bearer(mut self, token: &Secret, inject: &'a Inject) -> Self {
         self.proof = Some((&inject.header, inject.format.replace("{token}", token.expose())));
@@ -95,7 +103,8 @@ impl<'a> Call<'a> {
 impl Vendors {
     /// Sends it as it is.
     pub(super) async fn send(&self, call: Call<'_>, reached: &Reached) -> Result<HttpResponse, VendorError> {
-        Ok(self.upstream.execute(call.request(reached)?).await?)
+        let client = self.lines.of(reached.known.as_deref()).to(call.url);
+        Ok(client.execute(call.request(reached)?).await?)
     }
 
     /// Sends it with what proves us (RFC 6749 §2.3, RFC 7523 §2.2).

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     sync::Mutex,
 };
 
@@ -13,14 +14,13 @@ use chancery::{
     clock::{Clock, Timestamp},
     config::{
         Config,
-        connection::{Connection, Urls},
+        connection::{Connection, Discovery, Urls},
         environment::Environment,
     },
     entropy::Entropy,
-    net::Upstream,
     oauth::{issuer::Issuer, pkce::CodeChallenge, scope::ScopeSet},
     secret::Secret,
-    vault::vendor::{Account, Authorization, Redemption, Tokens, VendorError, Vendors},
+    vault::vendor::{Account, Authorization, Lines, Redemption, Tokens, VendorError, Vendors},
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -50,10 +50,15 @@ impl Stage {
         let server = MockServer::start().await;
         let urls = connection.app.urls.clone();
         connection.app.urls = Urls::each(|key| Some(turned(urls.get(key)?, &server)));
-        connection.app.discovery = connection.app.discovery.map(|url| turned(&url, &server));
+        connection.app.discovery = connection.app.discovery.map(|discovery| match discovery {
+            Discovery::Document(url) => Discovery::Document(turned(&url, &server)),
+            Discovery::Resource(uri) => {
+                Discovery::Resource(turned(uri.url(), &server).to_string().try_into().unwrap())
+            }
+        });
         let loopback = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
         let clock = Clock::manual(Timestamp::from_secs(NOW));
-        let vendors = Vendors::new(Upstream::new(&loopback).unwrap(), clock, Entropy::seeded(1));
+        let vendors = Vendors::new(Lines::new(&loopback).unwrap(), clock, Entropy::seeded(1));
         Self { name: name.to_owned(), connection, vendors, server }
     }
 
@@ -61,9 +66,10 @@ impl Stage {
         format!("https://auth.acme.com/connect/{}/callback", self.name)
     }
 
-    /// `document`: what the vendor says of itself when it is asked for the first time.
-    pub(super) async fn compare_authorize_url(&self, contract: &Authorize, document: Option<&Asked>) {
-        self.answer(document.map(|asked| self.turn_endpoints(asked)).as_slice()).await;
+    /// `documents`: what the vendor says of itself when it is asked for the first time.
+    pub(super) async fn compare_authorize_url(&self, contract: &Authorize, documents: &[Asked]) {
+        let turned: Vec<_> = documents.iter().map(|asked| self.turn_addresses(asked)).collect();
+        self.answer(&turned).await;
         let scopes = |names: &[String]| ScopeSet::parse(&names.join(" ")).unwrap();
         let challenge = CodeChallenge::of(VERIFIER);
         let authorization = Authorization {
@@ -74,7 +80,7 @@ impl Stage {
             held: &scopes(&contract.held),
         };
         let url = self.vendors.authorize_url(&self.connection, &authorization).await.unwrap();
-        self.compare_requests(document.as_slice(), &self.name).await;
+        self.compare_requests(documents, &self.name).await;
         let mut ours = BTreeMap::from([
             ("redirect_uri".to_owned(), self.redirect_uri()),
             ("state".to_owned(), "the-state".to_owned()),
@@ -84,7 +90,9 @@ impl Stage {
             ours.insert("code_challenge_method".to_owned(), "S256".to_owned());
         }
         let expected = Url::parse(&contract.url).unwrap();
-        let pairs = |url: &Url| -> Vec<(String, String)> { url.query_pairs().into_owned().collect() };
+        let pairs = |url: &Url| -> Vec<(String, String)> {
+            url.query_pairs().map(|(name, value)| (name.into(), self.true_text(&value))).collect()
+        };
         let mut wanted = pairs(&expected);
         wanted.extend(ours);
         let mut found = pairs(&url);
@@ -115,33 +123,78 @@ impl Stage {
         }
     }
 
-    async fn answer(&self, answers: &[Asked]) {
-        self.server.reset().await;
-        let answers = Mutex::new(answers.iter().cloned().collect());
-        Mock::given(any()).respond_with(Answers(answers)).mount(&self.server).await;
+    /// Does what the step does, but the last of its requests is answered otherwise. No further one may follow.
+    pub(super) async fn spoil(&self, step: &Step, last: ResponseTemplate) -> Result<Value, VendorError> {
+        let (_, before) = step.asked.split_last().unwrap();
+        self.answer_by(before.iter().cloned().map(template).chain([last])).await;
+        let outcome = self.outcome(step.does).await;
+        let asked = self.server.received_requests().await.unwrap();
+        assert!(asked.len() <= step.asked.len(), "{}: {asked:?}", self.name);
+        outcome
     }
 
-    async fn compare_requests(&self, wanted: &[impl std::borrow::Borrow<Asked>], what: &str) {
+    /// An address of the server that no request should lead to.
+    pub(super) fn elsewhere(&self) -> String {
+        format!("{}/elsewhere", self.server.uri())
+    }
+
+    /// The same vendor at another address of this machine.
+    pub(super) fn moved(mut self, to: SocketAddr) -> Self {
+        let urls = self.connection.app.urls.clone();
+        self.connection.app.urls = Urls::each(|key| {
+            let mut url = urls.get(key)?.clone();
+            url.set_port(Some(to.port())).unwrap();
+            Some(url)
+        });
+        self
+    }
+
+    async fn answer(&self, answers: &[Asked]) {
+        self.answer_by(answers.iter().cloned().map(template)).await;
+    }
+
+    async fn answer_by(&self, answers: impl Iterator<Item = ResponseTemplate>) {
+        self.server.reset().await;
+        Mock::given(any()).respond_with(Answers(Mutex::new(answers.collect()))).mount(&self.server).await;
+    }
+
+    async fn compare_requests(&self, wanted: &[Asked], what: &str) {
         let asked = self.server.received_requests().await.unwrap();
-        let asked: Vec<_> = asked.iter().map(Self::seen).collect();
-        let wanted = wanted.iter().map(std::borrow::Borrow::borrow);
+        let asked: Vec<_> = asked.iter().map(|request| self.seen(request)).collect();
         let wanted: Vec<_> =
-            wanted.map(|a| (a.with.clone(), a.headers.clone(), a.body.trim().to_owned())).collect();
+            wanted.iter().map(|a| (a.with.clone(), a.headers.clone(), a.body.trim().to_owned())).collect();
         assert_eq!(asked, wanted, "{what}");
     }
 
-    /// The endpoints that a document names lead to our server as well.
-    fn turn_endpoints(&self, asked: &Asked) -> Asked {
+    /// The addresses that a document names lead to our server as well; the issuer that is configured stays.
+    fn turn_addresses(&self, asked: &Asked) -> Asked {
+        let is_pinned = self.connection.app.issuer.is_some();
         let mut asked = asked.clone();
-        for (name, value) in asked.json.as_mut().unwrap().as_object_mut().unwrap() {
-            if name.ends_with("_endpoint") {
-                *value = json!(turned(&value.as_str().unwrap().parse().unwrap(), &self.server));
+        for (name, value) in asked.json.iter_mut().flat_map(|json| json.as_object_mut().unwrap()) {
+            let is_address = name.ends_with("_endpoint") || name == "resource";
+            match value {
+                Value::String(text) if is_address || (name == "issuer" && !is_pinned) => {
+                    *text = turned(&text.parse().unwrap(), &self.server).into();
+                }
+                Value::Array(items) if name == "authorization_servers" => {
+                    for item in items {
+                        *item = json!(turned(&item.as_str().unwrap().parse().unwrap(), &self.server));
+                    }
+                }
+                _ => {}
             }
         }
         asked
     }
 
-    async fn outcome(&self, does: Does) -> Result<Value, VendorError> {
+    /// Our own addresses in what was sent are the vendor's.
+    fn true_text(&self, text: &str) -> String {
+        let ours = format!("http://{}/", self.server.address());
+        let encoded: String = url::form_urlencoded::byte_serialize(ours.as_bytes()).collect();
+        text.replace(&ours, "https://").replace(&encoded, "https%3A%2F%2F")
+    }
+
+    pub(super) async fn outcome(&self, does: Does) -> Result<Value, VendorError> {
         let (connection, access, refresh) = (&self.connection, secret(ACCESS), secret(REFRESH));
         match does {
             Does::Exchange => self.exchanged().await.map(|tokens| shown(&tokens)),
@@ -175,7 +228,7 @@ impl Stage {
     }
 
     /// Method and true address, the headers that are not everybody's, and the body.
-    fn seen(request: &Request) -> (String, BTreeMap<String, String>, String) {
+    fn seen(&self, request: &Request) -> (String, BTreeMap<String, String>, String) {
         const EVERYBODYS: [&str; 5] =
             ["accept-encoding", "content-length", "host", "user-agent", "connection"];
         let mut headers = BTreeMap::new();
@@ -187,7 +240,7 @@ impl Stage {
                 headers.insert(name.to_string(), value.replace(&basic(), "Basic OURS"));
             }
         }
-        let body = String::from_utf8(request.body.clone()).unwrap();
+        let body = self.true_text(std::str::from_utf8(&request.body).unwrap());
         (format!("{} {}", request.method, Self::turned_back(&request.url)), headers, body)
     }
 
@@ -202,28 +255,27 @@ fn basic() -> String {
     format!("Basic {}", STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")))
 }
 
-struct Answers(Mutex<VecDeque<Asked>>);
+struct Answers(Mutex<VecDeque<ResponseTemplate>>);
 
 impl Respond for Answers {
     fn respond(&self, _: &Request) -> ResponseTemplate {
-        let Some(answer) = self.0.lock().unwrap().pop_front() else {
-            return ResponseTemplate::new(418);
-        };
-        let template = ResponseTemplate::new(answer.status);
-        let template = match (answer.json, answer.form) {
-            (Some(mut json), None) => {
-                sign(&mut json);
-                template.set_body_json(json)
-            }
-            (None, Some(form)) => {
-                template.set_body_raw(form, "application/x-www-form-urlencoded; charset=utf-8")
-            }
-            _ => template,
-        };
-        match answer.retry_after {
-            Some(wait) => template.insert_header("retry-after", wait.as_str()),
-            None => template,
+        self.0.lock().unwrap().pop_front().unwrap_or_else(|| ResponseTemplate::new(418))
+    }
+}
+
+fn template(answer: Asked) -> ResponseTemplate {
+    let template = ResponseTemplate::new(answer.status);
+    let template = match (answer.json, answer.form) {
+        (Some(mut json), None) => {
+            sign(&mut json);
+            template.set_body_json(json)
         }
+        (None, Some(form)) => template.set_body_raw(form, "application/x-www-form-urlencoded; charset=utf-8"),
+        _ => template,
+    };
+    match answer.retry_after {
+        Some(wait) => template.insert_header("retry-after", wait.as_str()),
+        None => template,
     }
 }
 

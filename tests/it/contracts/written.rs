@@ -15,9 +15,9 @@ pub(super) struct Contract {
     /// Whether its tokens cannot be refreshed.
     #[serde(default)]
     pub(super) never_refreshes: bool,
-    /// The vendor's own document, where it has one that is asked.
+    /// The vendor's own documents, where it has some that are asked.
     #[serde(default)]
-    pub(super) document: Option<Asked>,
+    pub(super) documents: Vec<Asked>,
     pub(super) authorize: Authorize,
     pub(super) steps: Vec<Step>,
 }

@@ -263,6 +263,8 @@ pub enum Source {
     Answer,
     /// The ID token in that answer (OIDC Core §3.1.3.7).
     IdToken,
+    /// Nothing: the vendor does not tell, and an account is told from no other.
+    Nothing,
 }
 
 /// Whether a vendor vouches for an e-mail address.

@@ -39,8 +39,12 @@ const REVOCATION_AUTH: [(&str, RevocationAuth); 4] = [
 ];
 const REVOKED: [(&str, RevokedToken); 3] =
     [("access", RevokedToken::Access), ("refresh", RevokedToken::Refresh), ("both", RevokedToken::Both)];
-const SOURCES: [(&str, Source); 3] =
-    [("url", Source::Url), ("answer", Source::Answer), ("id_token", Source::IdToken)];
+const SOURCES: [(&str, Source); 4] = [
+    ("url", Source::Url),
+    ("answer", Source::Answer),
+    ("id_token", Source::IdToken),
+    ("none", Source::Nothing),
+];
 
 /// Parameters of the token request that the protocol sets itself (RFC 6749 §4.1.3, §6, RFC 7521 §4.2, RFC 7636 §4.5).
 const TOKEN_PARAMS: [&str; 10] = [

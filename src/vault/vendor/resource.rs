@@ -1,0 +1,95 @@
+//! A remote MCP server says itself who issues the tokens for it (RFC 9728), and that server how it is spoken to
+//! (RFC 8414), as the authorization part of the Model Context Protocol asks of clients.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use url::Url;
+
+use super::{
+    failure::VendorError,
+    lines::Line,
+    reached::{Document, MAX_DOCUMENT_BYTES, usable},
+};
+use crate::{config::connection::App, net::NetError, oauth::resource::ResourceUri};
+
+/// What we use of a resource's document (RFC 9728 §2).
+#[derive(Deserialize)]
+struct About {
+    resource: ResourceUri,
+    #[serde(default)]
+    authorization_servers: Vec<String>,
+}
+
+/// The document of the server that issues tokens for `resource`. What is said about another resource is worth nothing
+/// (RFC 9728 §3.3), and neither is what another issuer says of this one (RFC 8414 §3.3).
+pub(super) async fn fetch(
+    app: &App,
+    resource: &ResourceUri,
+    line: Line<'_>,
+) -> Result<Document, VendorError> {
+    const PROTECTED: &str = "oauth-protected-resource";
+    let about: About = first([below(resource.url(), PROTECTED), root(resource.url(), PROTECTED)], line)
+        .await?
+        .ok_or_else(|| VendorError::malformed("does not say who issues its tokens"))?;
+    if about.resource != *resource {
+        return Err(VendorError::malformed("speaks of another resource in its metadata than is configured"));
+    }
+    let issuer = match &app.issuer {
+        Some(pinned) => about.authorization_servers.into_iter().find(|named| named == pinned),
+        None => about.authorization_servers.into_iter().next(),
+    };
+    let issuer = issuer
+        .ok_or_else(|| VendorError::malformed("names no authorization server, or not the configured one"))?;
+    let url = Url::parse(&issuer);
+    let url = url.map_err(|_| VendorError::malformed("names an authorization server that is no URL"))?;
+    let appended = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/')).parse().ok();
+    let candidates = [below(&url, "oauth-authorization-server"), below(&url, "openid-configuration")];
+    let mut document: Document = first(candidates.into_iter().chain(appended), line)
+        .await?
+        .ok_or_else(|| VendorError::malformed("has an authorization server without metadata"))?;
+    if document.issuer != issuer {
+        return Err(VendorError::malformed("has an authorization server that calls itself something else"));
+    }
+    usable(&document, line)?;
+    if !document.code_challenge_methods_supported.iter().any(|method| method == "S256") {
+        return Err(VendorError::malformed("has an authorization server that does not announce PKCE S256"));
+    }
+    if app.by_document && !document.client_id_metadata_document_supported {
+        return Err(VendorError::malformed(
+            "has an authorization server that knows no clients by their documents: register Chancery there and say \
+             which client_id it was given",
+        ));
+    }
+    document.resource = Some(about.resource.as_str().to_owned());
+    Ok(document)
+}
+
+/// The first document that is there. What is not there is asked for at the next place; any other failure is one.
+async fn first<T: DeserializeOwned>(
+    candidates: impl IntoIterator<Item = Url>,
+    line: Line<'_>,
+) -> Result<Option<T>, VendorError> {
+    for url in candidates {
+        match line.to(&url).get_json(&url, MAX_DOCUMENT_BYTES).await {
+            Ok(document) => return Ok(Some(document)),
+            Err(error @ NetError::Status(_)) if !error.is_transient() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// The well-known document with the path behind its name (RFC 9728 §3.1, RFC 8414 §3.1).
+fn below(url: &Url, name: &str) -> Url {
+    let path = url.path().trim_end_matches('/');
+    let mut found = url.clone();
+    found.set_path(&format!("/.well-known/{name}{path}"));
+    found
+}
+
+/// The one of the whole host.
+fn root(url: &Url, name: &str) -> Url {
+    let mut found = url.clone();
+    found.set_path(&format!("/.well-known/{name}"));
+    found.set_query(None);
+    found
+}
