@@ -84,7 +84,8 @@ pub(super) async fn of_user(
     }
     let may_connect = |configured: &&Configured| {
         let has_one = hers.iter().any(|one| one.name == configured.name);
-        !off.contains(&configured.name) && (!has_one || configured.account.several)
+        let may = configured.kind.is_personal() && !off.contains(&configured.name);
+        may && (!has_one || configured.account.several)
     };
     let offered = app.config.connections.iter().filter(may_connect).map(|configured| pages::Offered {
         title: configured.title.as_str().into(),

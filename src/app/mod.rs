@@ -35,6 +35,7 @@ use crate::{
         figures::Figures,
         refresh::Flights,
         safe::Safe,
+        service::Services,
         vend::Links,
         vendor::{Lines, Vendors},
     },
@@ -124,6 +125,7 @@ impl App {
             vendors: Vendors::new(Lines::new(issuer)?, clock.clone(), entropy.clone()),
             flights: Flights::new(&entropy),
             owed: Notify::new(),
+            services: Services::default(),
             links: Links::default(),
             figures: Figures::default(),
         };

@@ -110,9 +110,10 @@ pub(super) fn uses(config: &Config, audience: Audience<'_>, scopes: &ScopeSet) -
 /// The same in words, for one scope.
 fn accounts(config: &Config, uses: &Uses, scope: &Scope) -> Vec<pages::VendorAccount> {
     let account = |(name, needed): (&ConnectionName, &ScopeSet)| {
-        let vendor = config.connections.get(name)?.title.as_str().into();
+        let configured = config.connections.get(name)?;
         let scopes = needed.iter().map(|scope| scope.as_str().into()).collect();
-        Some(pages::VendorAccount { vendor, scopes })
+        let vendor = configured.title.as_str().into();
+        Some(pages::VendorAccount { vendor, is_hers: configured.kind.is_personal(), scopes })
     };
     uses.of(scope).filter_map(account).collect()
 }

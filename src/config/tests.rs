@@ -48,6 +48,7 @@ fn example_environment() -> Environment {
         ("DESK_SECRET", "hunter2-desk-secret"),
         ("GITHUB_CLIENT_SECRET", "hunter2-github"),
         ("CRM_CLIENT_SECRET", "hunter2-crm"),
+        ("BILLING_CLIENT_SECRET", "hunter2-billing"),
         ("REGISTRATION_TOKEN", "hunter2-registration"),
     ])
     .with_file("presets/README.md", "not a preset")

@@ -26,7 +26,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 pub use self::account::{Account, Application, LinkedAccount, Session};
-pub use self::connect::{Asker, Connect, ConnectSite, ConnectUse, SiteChoice};
+pub use self::connect::{Asker, Connect, ConnectSite, ConnectUse, Entry, SiteChoice};
 pub use self::connected::{Connected, Offered, Use};
 pub use self::consent::{Asks, Client, Consent, Further, RefusedScope, ReturnsTo, Scope, VendorAccount};
 pub use self::outcome::{Away, Back, Done, ErrorPage, Leaving, Link};

@@ -150,6 +150,7 @@ fn environment() -> Environment {
         ("REPORT_SECRET", secret),
         ("REGISTRATION_TOKEN", secret),
         ("DESK_SECRET", secret),
+        ("BILLING_CLIENT_SECRET", secret),
     ])
     .with_file("entra-key.pem", pem.clone())
     .with_file("okta-key.pem", pem)

@@ -16,7 +16,8 @@ pub(super) fn show(
     issuer: &Issuer,
     out: &mut impl Write,
 ) -> std::io::Result<()> {
-    writeln!(out, "\nTO CONNECT ACCOUNTS\n")?;
+    let heading = if part.kind.is_personal() { "TO CONNECT ACCOUNTS" } else { "FOR AN ACCOUNT OF YOUR OWN" };
+    writeln!(out, "\n{heading}\n")?;
     steps(&part.register, &issuer.url(&format!("/connect/{name}/callback")), out)?;
     writeln!(out, "\nIn the configuration:\n\n{}", snippet(preset, part, name))?;
     for note in &part.notes {
@@ -36,11 +37,12 @@ fn snippet(preset: &Preset, part: &ConnectionPart, name: &Slug) -> String {
         vec!["connections:".to_owned(), format!("  {name}:"), format!("    preset: {}", preset.name)];
     let parameters = preset.parameters.iter().filter(|(key, _)| part.parameters.contains(key));
     lines.extend(parameters.flat_map(|(key, parameter)| parameter_lines(key, parameter)));
-    if !part.knows_documents() {
+    if !part.knows_documents() && !part.kind.is_entered() {
         lines.push("    client_id: the-client-id".to_owned());
         lines.push(format!("    client_secret: {}", secret_variable(name)));
     }
     lines.push("    # what each scope of a resource needs there".to_owned());
-    lines.push("    # use: { tickets: { \"tickets:write\": [their-scope] } }".to_owned());
+    let scopes = if part.kind.is_entered() { "" } else { "their-scope" };
+    lines.push(format!("    # use: {{ tickets: {{ \"tickets:write\": [{scopes}] }} }}"));
     lines.join("\n") + "\n"
 }

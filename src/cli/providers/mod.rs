@@ -165,10 +165,13 @@ mod tests {
             names,
             [
                 "airtable",
+                "api-key",
                 "asana",
                 "atlassian",
                 "auth0",
+                "basic",
                 "box",
+                "client-credentials",
                 "discord",
                 "dropbox",
                 "entra",
@@ -208,9 +211,10 @@ mod tests {
             assert!(!shown.contains("{redirect_uri}"), "{shown}");
             let (sign_in, connection) = (entries(&shown, "providers:"), entries(&shown, "connections:"));
             assert!(!sign_in.is_empty() || !connection.is_empty(), "{shown}");
+            let leads_away = !["api-key", "basic", "client-credentials"].contains(&name);
             for (yaml, path) in [(&sign_in, "login"), (&connection, "connect")] {
                 let redirect_uri = format!("https://auth.example.com/{path}/staff-login/callback");
-                assert_eq!(shown.contains(&redirect_uri), !yaml.is_empty(), "{shown}");
+                assert_eq!(shown.contains(&redirect_uri), !yaml.is_empty() && leads_away, "{shown}");
             }
             let logout = "https://auth.example.com/login/staff-login/backchannel-logout";
             let back = "https://auth.example.com/login/staff-login/signed-out";
@@ -234,7 +238,10 @@ mod tests {
         let command = Command::Show { preset: "octa".into(), issuer: "https://a.com".into(), name: None };
         let error = run(&Args { presets: None, command }, &mut Vec::new()).unwrap_err();
         let told = error.to_string();
-        assert!(told.starts_with("there is no preset octa; there is airtable, asana, atlassian, "), "{told}");
+        assert!(
+            told.starts_with("there is no preset octa; there is airtable, api-key, asana, atlassian, "),
+            "{told}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::{Origin, Url};
 
 use super::{
-    Around, ConnectionName, Urls,
+    Around, ConnectionName, Kind, Urls,
     behaviour::{Behaviour, Source},
 };
 use crate::{
@@ -66,13 +66,14 @@ impl App {
         let by_document = part.resource.is_some() && !section.has("client_id");
         let client_id = if by_document {
             around.issuer.map(|issuer| issuer.url(&format!("/connect/{name}/client.json")))
+        } else if part.kind.is_entered() {
+            Some(String::new())
         } else {
             section.required("client_id", "what the vendor calls us", text)
         };
-        let audience = section
-            .optional("assertion_audience", one_of(&ASSERTION_AUDIENCES))
-            .unwrap_or(AssertionAudience::TokenEndpoint);
-        let client_auth = if by_document {
+        let client_auth = if part.kind.is_entered() {
+            Some(UpstreamClientAuth::None)
+        } else if by_document {
             for key in ["client_secret", "private_key", "client_auth"] {
                 if section.has(key) {
                     section.problem(key, "is of no use without the client_id that the server gave us");
@@ -80,9 +81,12 @@ impl App {
             }
             Some(UpstreamClientAuth::None)
         } else {
+            let audience = section.optional("assertion_audience", one_of(&ASSERTION_AUDIENCES));
+            let audience = audience.unwrap_or(AssertionAudience::TokenEndpoint);
             UpstreamClientAuth::read(section, &part.client_auth, audience)
         };
-        let behaviour = section.section("vendor", |vendor| Behaviour::read(vendor, part.behaviour.clone()));
+        let mut behaviour =
+            section.section("vendor", |vendor| Behaviour::read(vendor, part.behaviour.clone()));
         if filled.broken {
             return None;
         }
@@ -110,11 +114,14 @@ impl App {
         let discovery = match &part.discovery {
             _ if resource.is_some() => resource.map(Discovery::Resource),
             Some(template) => url("discovery_url", template).map(Discovery::Document),
-            None if urls.authorize.is_none() || urls.token.is_none() => {
+            None if part.kind.needs().iter().any(|key| urls.get(key).is_none()) => {
                 issuer.as_ref().and_then(below).map(Discovery::Document)
             }
             None => None,
         };
+        if part.kind != Kind::Oauth && urls.identity.is_none() {
+            behaviour.identity.source = Source::Nothing;
+        }
         if behaviour.identity.source == Source::Url && urls.identity.is_none() && discovery.is_none() {
             section.problem_here(
                 "has no identity_url: where an account says who it is; or say with vendor.identity.source that the \

@@ -5,6 +5,7 @@
 
 mod app;
 pub mod behaviour;
+mod kind;
 mod read;
 mod rules;
 mod urls;
@@ -17,6 +18,7 @@ use indexmap::IndexMap;
 pub(super) use self::read::{Around, RESERVED_KEYS};
 pub use self::{
     app::{App, Discovery},
+    kind::Kind,
     rules::{AccountRequirements, AccountRules, Offline},
     urls::Urls,
     usage::{Use, Uses},
@@ -36,7 +38,10 @@ pub struct Connection {
     pub preset: String,
     /// What people call it.
     pub title: String,
-    /// Our application at the vendor, by which people connect.
+    /// What is kept of an account.
+    pub kind: Kind,
+    /// Our application at the vendor, by which people connect. Where they enter what is kept, it says no more than where
+    /// an account is asked about and how the vendor behaves.
     pub app: App,
     /// What is asked for at every connect, whatever it is needed for.
     pub scopes: ScopeSet,

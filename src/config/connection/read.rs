@@ -110,6 +110,7 @@ impl Connection {
         });
         let separator = app.as_ref().map(|app| app.behaviour.scopes.separator);
         let upstream = |written: String| -> Result<Scope, Wrong> {
+            part.kind.bears_scopes()?;
             if separator == Some(Separator::Comma) && written.contains(',') {
                 return Err("holds a comma, which is what separates scopes there".into());
             }
@@ -119,6 +120,12 @@ impl Connection {
         let uses = Use::read(section, around.names, upstream);
         let account = section.section("account", |account| AccountRules::read(account, app.as_ref()));
         let offline = section.section("offline", |offline| Offline::read(offline, around.names));
+        if !part.kind.is_personal() && section.has("account") {
+            section.problem(
+                "account",
+                "is of no use: nobody connects an account, since it is yours for everybody",
+            );
+        }
         let title = section.optional("name", text).unwrap_or_else(|| preset.title.clone());
         let limits = section.section("limits", |limits| Limits {
             vends_per_minute: limits.optional("vends_per_minute", count).unwrap_or(DEFAULT_VENDS),
@@ -127,6 +134,7 @@ impl Connection {
             name,
             preset: preset.name.clone(),
             title,
+            kind: part.kind,
             api,
             app: app?,
             scopes: scopes.into_iter().collect(),

@@ -71,7 +71,11 @@ impl AccountRequirements {
     /// Reports a rule that no account could meet, since the vendor does not tell.
     fn can_be_met(&self, app: &App, section: &Section<'_>) {
         let identity = &app.behaviour.identity;
-        let told = identity.source != Source::Url || app.urls.identity.is_some() || app.discovery.is_some();
+        let told = match identity.source {
+            Source::Url => app.urls.identity.is_some() || app.discovery.is_some(),
+            Source::Answer | Source::IdToken => true,
+            Source::Nothing => false,
+        };
         let known = [
             ("tenants", !self.tenants.is_empty(), told && identity.tenant.is_some(), "its tenant"),
             (

@@ -6,7 +6,7 @@ use url::Url;
 use super::{Parameter, read::date, template::Template};
 use crate::{
     config::{
-        connection::{Urls, behaviour::Behaviour},
+        connection::{Kind, Urls, behaviour::Behaviour},
         form::{one_of, text},
         problem::Wrong,
         provider::client_auth::Method,
@@ -24,6 +24,8 @@ pub struct ConnectionPart {
     pub verified: Option<String>,
     /// The keys whose values the vendor's documentation does not confirm.
     pub unverified: Vec<String>,
+    /// What is kept of an account.
+    pub kind: Kind,
     /// What the operator does at the vendor's; `{redirect_uri}` stands for ours.
     pub register: Vec<String>,
     /// What is worth knowing.
@@ -51,12 +53,13 @@ impl ConnectionPart {
             .chain(["client_id"])
             .collect();
         let template = |written: String| Template::parse(&written, &names);
+        let kind = section.optional("kind", one_of(&Kind::NAMES)).unwrap_or(Kind::Oauth);
         let resource = section.optional("resource", template);
         let issuer = section.optional("issuer", template);
         let discovery = section.optional("discovery_url", template);
         let urls = Urls::each(|key| section.optional(key, template));
-        for (key, url) in [("authorize_url", &urls.authorize), ("token_url", &urls.token)] {
-            if url.is_none() && issuer.is_none() && resource.is_none() && !section.has(key) {
+        for key in kind.needs() {
+            if urls.get(key).is_none() && issuer.is_none() && resource.is_none() && !section.has(key) {
                 section.problem(key, "is missing, and there is no issuer whose metadata would tell it");
             }
         }
@@ -65,7 +68,7 @@ impl ConnectionPart {
         }
         let api = section.list("api", template).unwrap_or_default();
         let client_auth = section.list("client_auth", one_of(&Method::NAMES)).unwrap_or_default();
-        if section.count("client_auth") == 0 {
+        if section.count("client_auth") == 0 && !kind.is_entered() {
             section
                 .problem("client_auth", "is missing: the ways to prove ourselves, the preferred one first");
         }
@@ -86,6 +89,7 @@ impl ConnectionPart {
             docs: docs?,
             verified,
             unverified: unverified.unwrap_or_default(),
+            kind,
             register,
             notes,
             parameters: parameters.keys().filter(|name| used(name)).cloned().collect(),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     app::{App, Audience},
     clients,
+    config::connection::Kind,
     identity::{person::person, session::BrowserSession},
     ids::ResourceId,
     oauth::purpose::Role,
@@ -61,6 +62,11 @@ pub(super) async fn show(
         further: visit.further,
         uses: uses(&app, &visit, requested),
         offline: configured.offline.clients.iter().map(|id| app.config.client_name(id).into()).collect(),
+        entry: match configured.kind {
+            Kind::ApiKey => Some(pages::Entry::Key),
+            Kind::Basic => Some(pages::Entry::Password),
+            Kind::Oauth | Kind::ClientCredentials => None,
+        },
         scopes: visit.scopes.iter().map(|scope| scope.as_str().into()).collect(),
     };
     Ok(page::render(StatusCode::OK, &view, &FormTargets::own()))

@@ -1,4 +1,4 @@
-//! The way out: the person pressed the button, and goes to the vendor.
+//! The way out: the person pressed the button, and goes to the vendor, unless she has entered what is to be kept.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    configured, failure, redirect_uri, seal_context,
+    configured, enter, failure, redirect_uri, seal_context,
     visit::{self, Visit, Way},
 };
 use crate::{
@@ -78,6 +78,10 @@ pub(super) async fn begin(
         kept_as: None,
         sites: None,
     };
+    if configured.kind.is_entered() {
+        let who = (&connect, &signed_in.id);
+        return enter::enter(&app, (&visit, &session), who, &form, &origin).await;
+    }
     let authorization = Authorization {
         redirect_uri: &redirect_uri(&app, configured),
         state: &state,

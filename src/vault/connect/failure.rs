@@ -32,6 +32,9 @@ pub(in crate::vault) enum NotConnected {
     /// All of it took too long.
     #[error("did not finish in time")]
     TooSlow,
+    /// It does not take what the person entered.
+    #[error("does not take what was entered")]
+    NotTaken,
     /// The account does not meet the rule of this name.
     #[error("vouches for an account that may not be connected: account.require.{0}")]
     Rule(&'static str),
@@ -50,6 +53,7 @@ enum Meaning {
     Unregistered,
     Declined,
     Again,
+    NotTaken,
     Rule(&'static str),
     AnotherAccount,
     Disabled,
@@ -68,6 +72,7 @@ impl NotConnected {
                 "login_required" | "interaction_required" | "account_selection_required" => Meaning::Again,
                 _ => Meaning::Unregistered,
             },
+            Self::NotTaken => Meaning::NotTaken,
             Self::Rule(rule) => Meaning::Rule(rule),
             Self::AnotherAccount(_) => Meaning::AnotherAccount,
             Self::Disabled => Meaning::Disabled,
@@ -79,6 +84,7 @@ impl NotConnected {
         match self.meaning() {
             Meaning::Untrustworthy => Some("vendor_untrustworthy"),
             Meaning::Declined => Some("vendor_declined"),
+            Meaning::NotTaken => Some("credential_refused"),
             Meaning::Rule(_) => Some("account_rule"),
             Meaning::AnotherAccount => Some("another_account"),
             Meaning::Disabled => Some("connection_disabled"),
@@ -161,6 +167,13 @@ impl NotConnected {
                 "Please try once more",
                 format!("{vendor} could not finish; perhaps it took too long."),
                 "Nothing was connected. Try again.",
+            ),
+            Meaning::NotTaken => PageError::new(
+                StatusCode::FORBIDDEN,
+                Fault::Browser,
+                format!("{vendor} does not take that"),
+                format!("What you entered is not complete, or opens no account at {vendor}."),
+                "Nothing was kept. Look at what you copied, and try again.",
             ),
             Meaning::Rule(rule) => PageError::new(
                 StatusCode::FORBIDDEN,

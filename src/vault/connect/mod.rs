@@ -2,11 +2,13 @@
 //!
 //! `GET /connect/{connection}` says what would be allowed and who asks. Nothing begins before the person presses the
 //! button there: the form sends her to the vendor, and the callback keeps the tokens with which she comes back. She may
-//! come by herself, from her account page, or by a [`link`] that was made for her.
+//! come by herself, from her account page, or by a [`link`] that was made for her. Where the vendor has no
+//! OAuth, she enters what is kept on the same page.
 
 mod ask;
 mod begin;
 mod callback;
+mod enter;
 mod failure;
 pub mod link;
 mod site;
@@ -35,10 +37,11 @@ pub fn router() -> Router<Arc<App>> {
         .route("/connect/{connection}/site", post(site::choose))
 }
 
-/// The connection of a path.
+/// The connection of a path; one of which nobody connects an account is none.
 fn configured<'a>(app: &'a App, name: &str) -> Result<&'a Connection, PageError> {
     let name = ConnectionName::try_from(name.to_owned()).map_err(|_| PageError::not_found())?;
-    app.config.connections.get(&name).ok_or_else(PageError::not_found)
+    let found = app.config.connections.get(&name).filter(|found| found.kind.is_personal());
+    found.ok_or_else(PageError::not_found)
 }
 
 /// The `redirect_uri` at a vendor: one for each connection, so that an answer of one cannot be taken for another's

@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::plan::{Plan, plan, plan_newer};
+pub(super) use self::times::back_off;
 pub use self::{flights::Flights, settle::lose, times::refresh_due_at};
 use crate::{
     app::App,

@@ -15,6 +15,7 @@ use crate::{
     oauth::{scope::ScopeSet, token_exchange::TokenType},
     secret::Secret,
     store::connections::Connection,
+    vault::service::Service,
     web::error::ApiError,
 };
 
@@ -42,6 +43,7 @@ pub struct Vended {
     #[serde(serialize_with = "in_the_clear")]
     access_token: Secret,
     issued_token_type: &'static str,
+    /// `N_A` where it is not sent as a bearer token (RFC 8693 §2.2.1).
     token_type: &'static str,
     /// Seconds; absent where nobody knows when it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +51,9 @@ pub struct Vended {
     /// All that it can do.
     scope: ScopeSet,
     connection: ConnectionName,
-    account: Account,
+    /// Absent where it is nobody's in particular.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
     /// Where the API is for this account.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_base: Option<String>,
@@ -91,24 +95,42 @@ impl Vended {
         access_token: Secret,
         now: Timestamp,
     ) -> Self {
+        let token = (access_token, connection.scope, connection.expires_at);
+        let account = Account {
+            connection_id: connection.id,
+            id: connection.account,
+            name: connection.account_name,
+            label: connection.label,
+            tenant: connection.tenant,
+        };
+        Self::of(configured, token, connection.details.0, Some(account), now)
+    }
+
+    /// A token of the operator's own account.
+    pub(super) fn of_service(configured: &Configured, service: Service, now: Timestamp) -> Self {
+        let token = (service.access, service.scopes, service.expires_at);
+        Self::of(configured, token, service.details, None, now)
+    }
+
+    fn of(
+        configured: &Configured,
+        (access_token, scope, expires_at): (Secret, ScopeSet, Option<Timestamp>),
+        details: BTreeMap<String, String>,
+        account: Option<Account>,
+        now: Timestamp,
+    ) -> Self {
         let behaviour = &configured.app.behaviour;
-        let details = connection.details.0;
+        let inject = sent(&behaviour.inject);
         Self {
             access_token,
             issued_token_type: TokenType::AccessToken.as_str(),
-            token_type: "Bearer",
-            expires_in: connection.expires_at.map(|end| end.since(now).as_secs()),
-            scope: connection.scope,
-            connection: connection.name,
-            account: Account {
-                connection_id: connection.id,
-                id: connection.account,
-                name: connection.account_name,
-                label: connection.label,
-                tenant: connection.tenant,
-            },
+            token_type: if inject.is_none() { "Bearer" } else { "N_A" },
+            expires_in: expires_at.map(|end| end.since(now).as_secs()),
+            scope,
+            connection: configured.name.clone(),
+            account,
             api_base: behaviour.api_base.as_ref().and_then(|template| fill(template, &details)),
-            inject: sent(&behaviour.inject),
+            inject,
             details,
         }
     }

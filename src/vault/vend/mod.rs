@@ -9,6 +9,7 @@
 mod account;
 mod answer;
 mod interaction;
+mod service;
 mod wanted;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::{
     audit::Kind,
     oauth::{error::ErrorCode, scope::ScopeSet},
     store::{
-        StoreError, connection_uses, connections, grants,
+        StoreError, Tx, connection_uses, connections, grants,
         switched_off::{self, Switch},
     },
     token::{TokenRequest, grants::token_exchange::unusable},
@@ -61,9 +62,13 @@ pub async fn vend(app: &Arc<App>, request: &TokenRequest, wanted: &Wanted<'_>) -
 async fn answer(app: &Arc<App>, request: &TokenRequest, wanted: &Wanted<'_>) -> Result<Answer, ApiError> {
     let needed = wanted.needed()?;
     within_limit(app, request, wanted)?;
-    let handed_out = match good(app, wanted, &needed).await {
-        Ok(fresh) => hand_out(app, request, wanted, &needed, fresh).await,
-        Err(stop) => Err(stop),
+    let handed_out = if wanted.connection.kind.is_personal() {
+        match good(app, wanted, &needed).await {
+            Ok(fresh) => hand_out(app, request, wanted, &needed, fresh).await,
+            Err(stop) => Err(stop),
+        }
+    } else {
+        Box::pin(service::hand_out(app, request, wanted, &needed)).await
     };
     let lack = match handed_out {
         Ok(vended) => return Ok(Answer::Token(Box::new(vended))),
@@ -120,13 +125,7 @@ async fn hand_out(
 ) -> Result<Vended, Stop> {
     let now = app.clock.now();
     let mut tx = request.spend(app).await?;
-    let kind = match wanted.whom {
-        Whom::Absent(_) => Kind::ConnectionVendedOffline,
-        Whom::Present { subject, .. } if grants::touch(&mut tx, &subject.grant.id, now).await? => {
-            Kind::ConnectionVended
-        }
-        Whom::Present { .. } => return Err(unusable("its grant ended meanwhile").into()),
-    };
+    let kind = touch(app, &mut tx, wanted).await?;
     let event = wanted
         .event(request, kind)
         .scope(&connection.scope)
@@ -143,6 +142,17 @@ async fn hand_out(
     }
     tx.commit().await?;
     Ok(Vended::new(wanted.connection, connection, access, now))
+}
+
+/// Uses the grant that the person's token is of, where she is there. Answers what it is called in the record.
+async fn touch(app: &App, tx: &mut Tx, wanted: &Wanted<'_>) -> Result<Kind, Stop> {
+    match wanted.whom {
+        Whom::Absent(_) => Ok(Kind::ConnectionVendedOffline),
+        Whom::Present { subject, .. } if grants::touch(tx, &subject.grant.id, app.clock.now()).await? => {
+            Ok(Kind::ConnectionVended)
+        }
+        Whom::Present { .. } => Err(unusable("its grant ended meanwhile").into()),
+    }
 }
 
 impl From<ApiError> for Stop {

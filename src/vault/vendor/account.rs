@@ -116,6 +116,10 @@ impl Vendors {
             },
             (None, Source::Url) => {
                 let response = self.send(who_is_it(&reached, &tokens.access_token)?, &reached).await?;
+                // Whatever the page says in words: the token is not taken.
+                if let status @ (401 | 403) = response.status().as_u16() {
+                    return Err(VendorError::Refused { code: format!("http_{status}") });
+                }
                 let answer = Answer::judge(response, &reached.behaviour, self.clock.now())?;
                 read(identity, answer.members()).ok_or_else(unknown)?
             }

@@ -46,6 +46,19 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// What a person entered in the place of tokens: it stays as it is, and whoever has it can do all that she can.
+    pub fn entered(access_token: Secret) -> Self {
+        Self {
+            access_token,
+            refresh_token: None,
+            expires_at: None,
+            refresh_expires_at: None,
+            scopes: ScopeSet::default(),
+            details: BTreeMap::new(),
+            account: None,
+        }
+    }
+
     /// The account, where the answer itself tells.
     pub fn account(&self) -> Option<&Account> {
         self.account.as_ref()

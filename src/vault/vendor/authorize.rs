@@ -8,10 +8,7 @@ use crate::{
         Connection,
         behaviour::{Incremental, Pkce},
     },
-    oauth::{
-        pkce::CodeChallenge,
-        scope::{Scope, ScopeSet},
-    },
+    oauth::{pkce::CodeChallenge, scope::ScopeSet},
 };
 
 /// One account that shall be connected.
@@ -52,9 +49,7 @@ impl Vendors {
             .append_pair("redirect_uri", authorization.redirect_uri)
             .append_pair("state", authorization.state);
         if !wanted.is_empty() {
-            let separator = behaviour.scopes.separator.char().to_string();
-            let scopes: Vec<_> = wanted.iter().map(Scope::as_str).collect();
-            query.append_pair(&behaviour.scopes.parameter, &scopes.join(&separator));
+            query.append_pair(&behaviour.scopes.parameter, &behaviour.scopes.written(&wanted));
         }
         if behaviour.pkce != Pkce::Off {
             query

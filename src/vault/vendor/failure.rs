@@ -86,6 +86,14 @@ impl VendorError {
         })
     }
 
+    /// How long it wants to be left alone.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Reconnect { .. } | Self::Refused { .. } | Self::Malformed { .. } => None,
+        }
+    }
+
     /// Whether it may have done what it was asked for, and nobody can tell.
     pub const fn leaves_doubt(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Codes and refresh tokens become tokens (RFC 6749 §4.1.3, §6).
+//! Codes, refresh tokens and our own credentials become tokens (RFC 6749 §4.1.3, §6, §4.4).
 
 use url::Url;
 
@@ -74,6 +74,20 @@ impl Vendors {
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
         let paths = behaviour.refresh_answer.as_ref().unwrap_or(&behaviour.answer);
         self.redeem(call, &reached, paths, held).await
+    }
+
+    /// Fetches a token of our client's own account there.
+    pub async fn fetch(&self, connection: &Connection, scopes: &ScopeSet) -> Result<Tokens, VendorError> {
+        let reached = self.reach(connection).await?;
+        let behaviour = &reached.behaviour;
+        let mut call = Call::new(Method::Post, reached.url("token_url")?, Some(behaviour.body))
+            .with("grant_type", "client_credentials");
+        if !scopes.is_empty() {
+            call = call.with("scope", behaviour.scopes.written(scopes));
+        }
+        let params = behaviour.token_params.iter();
+        call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
+        self.redeem(call, &reached, &behaviour.answer, scopes).await
     }
 
     async fn redeem(

@@ -36,8 +36,19 @@ pub struct Connect {
     pub uses: Vec<ConnectUse>,
     /// The programs that may use it while she is away.
     pub offline: Vec<Name>,
+    /// What she enters here, where the vendor has no page of its own on which she would allow it: sent as `key`, or as
+    /// `user` and `password`.
+    pub entry: Option<Entry>,
     /// What the vendor calls what it will ask about.
     pub scopes: Vec<Name>,
+}
+
+/// What a person enters to connect an account.
+pub enum Entry {
+    /// A key that she made there.
+    Key,
+    /// Her user name and password there.
+    Password,
 }
 
 /// Who asks that an account be connected.

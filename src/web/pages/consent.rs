@@ -104,6 +104,8 @@ pub struct Further {
 
 /// A person's account at a vendor, as far as a resource may use it.
 pub struct VendorAccount {
+    /// Whether it is the person's own, and not one that the operator has for everybody.
+    pub is_hers: bool,
     /// What the vendor is called.
     pub vendor: Name,
     /// The vendor's scopes that are needed; none where it is about the account alone.

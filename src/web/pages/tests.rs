@@ -33,7 +33,7 @@ fn person() -> Person {
 
 fn consent() -> Consent {
     let further = || Further { resource: name(), words: vec![name(), name()] };
-    let account = || VendorAccount { vendor: name(), scopes: vec![name(), name()] };
+    let account = || VendorAccount { is_hers: true, vendor: name(), scopes: vec![name(), name()] };
     let scope = |ticked| Scope {
         value: hostile(),
         words: name(),
@@ -164,6 +164,7 @@ fn connect() -> Connect {
         further: true,
         uses: vec![ConnectUse { resource: name(), words: vec![name(), name()] }],
         offline: vec![name(), name()],
+        entry: None,
         scopes: vec![name(), name()],
     }
 }
@@ -213,6 +214,8 @@ fn attributes<'a>(elements: &[ElementRef<'a>], attribute: &str) -> Vec<&'a str> 
 #[case::done(render(&done()))]
 #[case::account(render(&account()))]
 #[case::connect(render(&connect()))]
+#[case::enter_key(render(&Connect { entry: Some(Entry::Key), ..connect() }))]
+#[case::enter_password(render(&Connect { entry: Some(Entry::Password), ..connect() }))]
 #[case::connect_site(render(&connect_site()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_hostile_name_stays_a_name(#[case] page: Html) {
@@ -253,6 +256,8 @@ fn the_way_out_leads_to_the_providers_own_address_and_nowhere_else() {
 #[case::chooser(render(&chooser()))]
 #[case::account(render(&account()))]
 #[case::connect(render(&connect()))]
+#[case::enter_key(render(&Connect { entry: Some(Entry::Key), ..connect() }))]
+#[case::enter_password(render(&Connect { entry: Some(Entry::Password), ..connect() }))]
 #[case::connect_site(render(&connect_site()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_hostile_name_neither_reorders_nor_floods_the_page(#[case] page: Html) {
@@ -278,6 +283,8 @@ fn a_hostile_name_neither_reorders_nor_floods_the_page(#[case] page: Html) {
 #[case::leaving(render(&leaving()))]
 #[case::account(render(&account()))]
 #[case::connect(render(&connect()))]
+#[case::enter_key(render(&Connect { entry: Some(Entry::Key), ..connect() }))]
+#[case::enter_password(render(&Connect { entry: Some(Entry::Password), ..connect() }))]
 #[case::connect_site(render(&connect_site()))]
 #[case::dev_sign_in(render(&dev_sign_in()))]
 fn a_page_can_be_heard_and_worked_by_keyboard(#[case] page: Html) {
@@ -335,8 +342,12 @@ fn consent_says_beside_a_scope_what_it_lets_the_service_use_elsewhere() {
         words: "Read tickets".into(),
         further,
         accounts: vec![
-            VendorAccount { vendor: "GitHub".into(), scopes: vec!["repo".into(), "user".into()] },
-            VendorAccount { vendor: "Slack".into(), scopes: vec![] },
+            VendorAccount {
+                is_hers: true,
+                vendor: "GitHub".into(),
+                scopes: vec!["repo".into(), "user".into()],
+            },
+            VendorAccount { is_hers: false, vendor: "Slack".into(), scopes: vec![] },
         ],
         ticked: true,
     };
@@ -349,7 +360,7 @@ fn consent_says_beside_a_scope_what_it_lets_the_service_use_elsewhere() {
     let labels: Vec<_> = find(&page, "label[for]").into_iter().map(text).collect();
     let then = "Ticket desk may then use Wiki for you: Read the wiki , Search it";
     let too =
-        "Ticket desk may use your GitHub account to: repo , user Ticket desk may use your Slack account";
+        "Ticket desk may use your GitHub account to: repo , user Ticket desk may use a shared Slack account";
     assert_eq!(labels, [format!("Read tickets {then} {too}"), format!("Read tickets {too}")]);
 }
 

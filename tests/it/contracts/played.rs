@@ -16,6 +16,7 @@ use chancery::{
         Config,
         connection::{Connection, Discovery, Urls},
         environment::Environment,
+        preset::Presets,
     },
     entropy::Entropy,
     oauth::{issuer::Issuer, pkce::CodeChallenge, scope::ScopeSet},
@@ -34,6 +35,7 @@ const CODE: &str = "the-code";
 const VERIFIER: &str = "the-verifier";
 const ACCESS: &str = "the-access-token";
 const REFRESH: &str = "the-refresh-token";
+const ENTERED: &str = "what-was-entered";
 const NOW: i64 = 1_795_255_200;
 
 /// Where a contract is played.
@@ -67,7 +69,8 @@ impl Stage {
     }
 
     /// `documents`: what the vendor says of itself when it is asked for the first time.
-    pub(super) async fn compare_authorize_url(&self, contract: &Authorize, documents: &[Asked]) {
+    pub(super) async fn compare_authorize_url(&self, contract: Option<&Authorize>, documents: &[Asked]) {
+        let Some(contract) = contract else { return };
         let turned: Vec<_> = documents.iter().map(|asked| self.turn_addresses(asked)).collect();
         self.answer(&turned).await;
         let scopes = |names: &[String]| ScopeSet::parse(&names.join(" ")).unwrap();
@@ -202,8 +205,15 @@ impl Stage {
                 let held = ScopeSet::parse("held").unwrap();
                 self.vendors.refresh(connection, &refresh, &held).await.map(|tokens| shown(&tokens))
             }
+            Does::Fetch => {
+                let scopes = ScopeSet::parse("asked").unwrap();
+                self.vendors.fetch(connection, &scopes).await.map(|tokens| shown(&tokens))
+            }
             Does::Account => {
-                let tokens = self.exchanged().await.unwrap();
+                let tokens = match connection.kind.is_entered() {
+                    true => Tokens::entered(secret(ENTERED)),
+                    false => self.exchanged().await.unwrap(),
+                };
                 self.vendors.account(connection, &tokens).await.map(|account| shown_account(&account))
             }
             Does::Sites => {
@@ -288,7 +298,12 @@ fn sign(answer: &mut Value) {
 }
 
 fn configured(name: &str, contract: &Contract) -> Connection {
-    let mut entry = json!({ "preset": name, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET });
+    let mut entry = json!({ "preset": name });
+    let presets = Presets::load(None, &Environment::of([])).unwrap();
+    if !presets.get(name).unwrap().connection.as_ref().unwrap().kind.is_entered() {
+        entry["client_id"] = json!(CLIENT_ID);
+        entry["client_secret"] = json!(CLIENT_SECRET);
+    }
     for (key, value) in &contract.connection {
         entry[key] = value.clone();
     }

@@ -18,7 +18,9 @@ pub(super) struct Contract {
     /// The vendor's own documents, where it has some that are asked.
     #[serde(default)]
     pub(super) documents: Vec<Asked>,
-    pub(super) authorize: Authorize,
+    /// Where it has one.
+    #[serde(default)]
+    pub(super) authorize: Option<Authorize>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -57,6 +59,7 @@ pub(super) struct Step {
 pub(super) enum Does {
     Exchange,
     Refresh,
+    Fetch,
     Account,
     Sites,
     Revoke,

@@ -5,6 +5,7 @@ mod connect_first;
 mod consent;
 mod cut_off;
 mod offline;
+mod service;
 
 use std::time::Duration;
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::{config::claims::ClaimPath, oauth::scope::Scope};
+use crate::{
+    config::claims::ClaimPath,
+    oauth::scope::{Scope, ScopeSet},
+};
 
 /// How a vendor behaves. The default is what RFC 6749 leads one to expect.
 #[derive(Debug, Clone)]
@@ -19,7 +22,7 @@ pub struct Behaviour {
     pub scopes: ScopeManner,
     /// Further parameters of the authorization request.
     pub authorize_params: IndexMap<String, String>,
-    /// Further parameters of the request that redeems a code.
+    /// Further parameters of the request that redeems a code, or fetches a token of our own.
     pub token_params: IndexMap<String, String>,
     /// Further parameters of the request that redeems a refresh token.
     pub refresh_params: IndexMap<String, String>,
@@ -82,6 +85,14 @@ pub struct ScopeManner {
     pub incremental: Incremental,
     /// Scopes that the answer calls otherwise than the request did: its name for each, and ours.
     pub aliases: IndexMap<Scope, Scope>,
+}
+
+impl ScopeManner {
+    /// Scopes as a request holds them.
+    pub fn written(&self, scopes: &ScopeSet) -> String {
+        let scopes: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+        scopes.join(&self.separator.char().to_string())
+    }
 }
 
 /// What stands between scopes.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod back;
+mod entered;
 mod links;
 mod sites;
 mod way;
