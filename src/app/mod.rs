@@ -122,7 +122,7 @@ impl App {
         let (upstream, guarded) = (Upstream::new(issuer)?, Guarded::new(issuer)?);
         let vault = Vault {
             safe: Safe::new(sealer.clone()),
-            vendors: Vendors::new(Lines::new(issuer)?, clock.clone(), entropy.clone()),
+            vendors: Vendors::new(Lines::new(issuer)?, db.clone(), clock.clone(), entropy.clone()),
             flights: Flights::new(&entropy),
             owed: Notify::new(),
             services: Services::default(),

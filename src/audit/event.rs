@@ -97,6 +97,8 @@ kinds! {
     ConnectionRefused = "connection.refused" Refused;
     /// A person chose with which of its sites an account is used.
     ConnectionSiteChosen = "connection.site_chosen" Success;
+    /// A server behind a connection registered us as its client.
+    ConnectionRegistered = "connection.registered" Success;
     /// The vendor of a connection gave new tokens, and they are kept.
     ConnectionRefreshed = "connection.refreshed" Success;
     /// The vendor of a connection gave no new token; it is asked again.

@@ -196,8 +196,13 @@ impl Config {
             })
             .collect();
         let resources = Resource::read_all(root, &names, loopback);
-        let issuer = server.as_ref().map(|server| &server.issuer);
-        let around = connection::Around { names: &names, providers: &providers, resources: &resources, issuer, loopback };
+        let around = connection::Around {
+            names: &names,
+            providers: &providers,
+            resources: &resources,
+            server: server.as_ref(),
+            loopback,
+        };
         let connections = Connections::read(root, &presets, &around);
         names.offline = (connections.iter())
             .flat_map(|one| one.offline.clients.iter().map(|client| (client.clone(), one.name.clone())))

@@ -34,6 +34,7 @@ pub mod sweep;
 pub mod switched_off;
 pub mod upstream_sessions;
 pub mod users;
+pub mod vendor_clients;
 
 pub(crate) use engine::on;
 pub use engine::{Db, Engine, MigrateError, Sqlite, SqliteTx, StoreError, Tx};

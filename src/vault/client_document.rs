@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use serde_json::json;
 
 use crate::{
     app::{App, cached},
@@ -25,20 +24,12 @@ pub fn router() -> Router<Arc<App>> {
 async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
     let name = ConnectionName::try_from(name).ok();
     let configured = name.and_then(|name| app.config.connections.get(&name));
-    let Some(configured) = configured.filter(|configured| configured.app.by_document) else {
+    let Some((app, own)) = configured.and_then(|found| Some((&found.app, found.app.own.as_ref()?))) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let server = &app.config.server;
-    cached(
-        Json(json!({
-            "client_id": configured.app.client_id,
-            "client_name": server.name,
-            "client_uri": server.issuer,
-            "redirect_uris": [server.issuer.url(&format!("/connect/{}/callback", configured.name))],
-            "grant_types": ["authorization_code", "refresh_token"],
-            "response_types": ["code"],
-            "token_endpoint_auth_method": "none",
-        }))
-        .into_response(),
-    )
+    let mut document = own.metadata();
+    if let Some(members) = document.as_object_mut() {
+        members.insert("client_id".to_owned(), app.client_id.as_str().into());
+    }
+    cached(Json(document).into_response())
 }

@@ -1,5 +1,7 @@
 //! A remote MCP server as upstream: found by its own metadata, with our document as client, its tokens for it alone.
 
+use std::time::Duration;
+
 use chancery::{
     config::connection::Connection,
     entropy::Entropy,
@@ -15,10 +17,20 @@ use tokio::net::TcpListener;
 use url::Url;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-use crate::support::{Browser, On, PLAIN, Server, Setup, client::sign_in};
+use crate::support::{
+    Browser, Client, On, PLAIN, Server, Setup,
+    client::{account, claims_of, post, sign_in},
+};
 
 fn connected_to(url: &str, keys: &str) -> String {
     format!("{PLAIN}connections: {{ notes: {{ preset: mcp, name: Notes, url: \"{url}\" {keys} }} }}\n")
+}
+
+/// The same, used by our ticket desk.
+fn used(url: &str) -> String {
+    let clients = "clients:\n  tickets-server: { secret: 0123456789-server-secret, serves: tickets }\n";
+    connected_to(url, ", use: { tickets: { \"tickets:read\": [\"tickets:read\"] } }")
+        .replace("clients:\n", clients)
 }
 
 fn notes(server: &Server) -> Connection {
@@ -26,22 +38,75 @@ fn notes(server: &Server) -> Connection {
     server.app.config.connections.get(&name).unwrap().clone()
 }
 
-fn payload(token: &str) -> Value {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
-}
-
-/// The other company's Chancery stands before its MCP server, and knows us by nothing but our document.
-#[rstest]
-#[tokio::test]
-async fn another_chancery_issues_tokens_for_its_server(#[values(On::Sqlite, On::Postgres)] on: On) {
+/// The other company's Chancery, which stands before its MCP server and takes documents of clients from `hosts`, and the
+/// address of that server.
+async fn theirs(on: On, hosts: &str) -> Option<(Server, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}/tickets", listener.local_addr().unwrap());
     let sections = PLAIN.replace(
         "uri: https://mcp.acme.example/tickets",
         &format!("uri: \"{server}\"\n    host_metadata: true"),
     );
-    let Some(theirs) = Setup::on(on).sections(&sections).at(listener).start().await else { return };
+    let sections = sections.replace(r#"allow_hosts: ["*"]"#, &format!("allow_hosts: [{hosts}]"));
+    let theirs = Setup::on(on).sections(&sections).at(listener).start().await?;
+    Some((theirs, server))
+}
+
+/// Somebody who uses our ticket desk has an account there. She connects it, the desk's server gets its token, and when
+/// that is about to end another one.
+async fn connects_and_is_served(ours: &Server, theirs: &Server, server: &str) {
+    let (redirect_uri, browser) = (ours.url("/connect/notes/callback"), Browser::new());
+    account(ours, &browser, "ada").await;
+    let page = browser.open(&ours.url("/connect/notes")).await;
+    let page = browser.submit(&page.form("/connect/")).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let away = page.headers["refresh"].to_str().unwrap().strip_prefix("0; url=").unwrap().to_owned();
+    let page = browser.open_until(&away, &redirect_uri).await;
+    let page = sign_in(theirs, &browser, page, "grace", &redirect_uri).await;
+    let allowed = page.form(&theirs.path("/interaction/")).set("decision", "allow");
+    let done = browser.submit(&allowed).await;
+    assert!(done.text().contains("Your Notes account is connected"), "{}", done.text());
+
+    let sent = Client::desk().scope("tickets:read").obtain(ours, &browser, "ada").await;
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", "tickets-server"),
+        ("client_secret", "0123456789-server-secret"),
+        ("subject_token", sent.access()),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("resource", server),
+    ];
+    let form = form.map(|(name, value)| (name, value.to_owned()));
+    let first = post(ours, &form).await;
+    assert_eq!((first.status, &first.body["scope"]), (200, &json!("tickets:read")), "{}", first.body);
+    ours.later(Duration::from_secs(first.body["expires_in"].as_u64().unwrap() - 30));
+    let sent = Client::desk().scope("tickets:read").obtain(ours, &browser, "ada").await;
+    let form = form.map(
+        |(name, value)| if name == "subject_token" { (name, sent.access().into()) } else { (name, value) },
+    );
+    let second = post(ours, &form).await;
+    assert_eq!((second.status, ours.recorded("connection.refreshed").await), (200, 1), "{}", second.body);
+    for got in [&first, &second] {
+        let claims = claims_of(got.access());
+        assert_eq!((&claims["aud"], &claims["iss"]), (&json!(server), &json!(theirs.issuer)));
+        theirs.app.keys.verify_own(got.access()).expect("a token of theirs");
+    }
+    assert_ne!(first.access(), second.access());
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_account_at_another_chancery_is_connected_and_used(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some((theirs, server)) = theirs(on, "'*'").await else { return };
+    let ours = Server::start_with(on, &used(&server)).await.unwrap();
+    connects_and_is_served(&ours, &theirs, &server).await;
+}
+
+/// The other company's Chancery knows us by nothing but our document.
+#[rstest]
+#[tokio::test]
+async fn another_chancery_issues_tokens_for_its_server(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some((theirs, server)) = theirs(on, "'*'").await else { return };
     let ours = Server::start_with(on, &connected_to(&server, "")).await.unwrap();
     let (connection, vendors) = (notes(&ours), &ours.app.vault.vendors);
     let document = ours.json("/connect/notes/client.json").await;
@@ -77,7 +142,7 @@ async fn another_chancery_issues_tokens_for_its_server(#[values(On::Sqlite, On::
     let first = vendors.exchange(&connection, &redemption).await.unwrap();
     let second = vendors.refresh(&connection, first.refresh_token.as_ref().unwrap(), &scopes).await.unwrap();
     for tokens in [&first, &second] {
-        let claims = payload(tokens.access_token.expose());
+        let claims = claims_of(tokens.access_token.expose());
         assert_eq!((&claims["aud"], &claims["iss"]), (&json!(server), &json!(theirs.issuer)));
         assert_eq!(claims["client_id"], document["client_id"]);
         assert_eq!(tokens.scopes, scopes);
@@ -166,6 +231,7 @@ async fn a_server_that_says_everything_right_is_gone_to() {
 #[case::no_pkce(("", Value::Null), ("code_challenge_methods_supported", json!(["plain"])), "PKCE")]
 #[case::pkce_unsaid(("", Value::Null), ("code_challenge_methods_supported", json!([])), "PKCE")]
 #[case::no_documents(("", Value::Null), ("client_id_metadata_document_supported", json!(false)), "register Chancery")]
+#[case::registers_inwards(("", Value::Null), ("registration_endpoint", json!("https://10.0.0.1/register")), "may not be used")]
 #[tokio::test]
 async fn a_server_that_says_something_wrong_is_not_gone_to(
     #[case] (of_resource, its_value): (&str, Value),
@@ -195,6 +261,91 @@ async fn a_server_of_the_operators_own_network_is_asked() {
         Server::start_with(On::Sqlite, &connected_to("https://10.255.255.1:1/notes", "")).await.unwrap();
     let error = ask_where(&ours).await.unwrap_err();
     assert!(matches!(error, VendorError::Unavailable { .. }), "asked, and nobody there: {error:?}");
+}
+
+/// Where their server takes no documents it registers us, once for all our instances and for as long as it is the issuer.
+#[rstest]
+#[tokio::test]
+async fn a_server_that_takes_no_documents_registers_us(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some((theirs, server)) = theirs(on, "").await else { return };
+    let ours = Server::start_with(on, &used(&server)).await.unwrap();
+    connects_and_is_served(&ours, &theirs, &server).await;
+    let event = ours.last("connection.registered").await;
+    assert_eq!((event.detail("connection"), event.detail("issuer")), ("notes".into(), theirs.issuer.clone()));
+    let twin = ours.twin().await;
+    let url = ask_where(&twin).await.unwrap();
+    let client_id = url.query_pairs().find(|(name, _)| name == "client_id").unwrap().1.into_owned();
+    assert_eq!(client_id, event.detail("client_id"));
+    assert_eq!((ours.rows("vendor_clients").await, ours.recorded("connection.registered").await), (1, 1));
+    assert_eq!(theirs.rows("clients").await, 1);
+}
+
+/// Two instances that register at the same moment go on as one client.
+#[rstest]
+#[tokio::test]
+async fn instances_that_register_at_once_are_one_client(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let host = host(about, registering).await;
+    let given = std::sync::atomic::AtomicUsize::new(0);
+    Mock::given(path("/register"))
+        .respond_with(move |_: &wiremock::Request| {
+            let number = given.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            ResponseTemplate::new(201)
+                .set_body_json(
+                    json!({ "client_id": format!("c-{number}"), "token_endpoint_auth_method": "none" }),
+                )
+                .set_delay(Duration::from_millis(100))
+        })
+        .mount(&host)
+        .await;
+    let Some(ours) = Server::start_with(on, &connected_to(&format!("{}/notes", host.uri()), "")).await else {
+        return;
+    };
+    let twin = ours.twin().await;
+    let (one, two) = tokio::join!(ask_where(&ours), ask_where(&twin));
+    assert_eq!(one.unwrap(), two.unwrap());
+    assert_eq!(ours.rows("vendor_clients").await, 1);
+    let requests = host.received_requests().await.unwrap();
+    let sent = requests.iter().find(|request| request.url.path() == "/register").unwrap();
+    let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+    let expected = json!({
+        "client_name": "Chancery", "client_uri": ours.issuer, "redirect_uris": [ours.url("/connect/notes/callback")],
+        "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    });
+    assert_eq!(sent, expected);
+}
+
+fn registering(at: &str) -> Value {
+    let document = with(issuing(at), "client_id_metadata_document_supported", json!(false));
+    with(document, "registration_endpoint", json!(format!("{at}/register")))
+}
+
+#[rstest]
+#[case::a_secret(201, json!({ "client_id": "c", "client_secret": "s", "token_endpoint_auth_method": "client_secret_post" }), "only with a secret")]
+#[case::a_secret_unsaid(201, json!({ "client_id": "c", "client_secret": "s" }), "only with a secret")]
+#[case::no_name(201, json!({ "client_id": "" }), "cannot be used")]
+#[case::nothing(201, json!({}), "something that is none")]
+#[case::no_json(200, json!("<html>"), "something that is none")]
+#[case::refused(400, json!({ "error": "invalid_redirect_uri" }), "refused the request: invalid_redirect_uri")]
+#[case::closed(403, json!({}), "refused the request: http_403")]
+#[case::down(503, json!({}), "status 503")]
+#[case::inwards(307, json!({}), "redirect")]
+#[tokio::test]
+async fn a_registration_that_is_none_is_not_kept(
+    #[case] status: u16,
+    #[case] body: Value,
+    #[case] told: &str,
+) {
+    let host = host(about, registering).await;
+    let answer = ResponseTemplate::new(status)
+        .insert_header("location", "http://169.254.169.254/")
+        .set_body_json(body);
+    Mock::given(path("/register")).respond_with(answer).mount(&host).await;
+    let ours =
+        Server::start_with(On::Sqlite, &connected_to(&format!("{}/notes", host.uri()), "")).await.unwrap();
+    let error = ask_where(&ours).await.unwrap_err();
+    assert!(error.to_string().contains(told), "{error}");
+    assert_eq!((ours.rows("vendor_clients").await, ours.recorded("connection.registered").await), (0, 0));
 }
 
 /// The operator said who may issue; the server cannot say otherwise.

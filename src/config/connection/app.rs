@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use url::{Origin, Url};
 
 use super::{
@@ -29,12 +30,38 @@ pub struct App {
     pub urls: Urls<Url>,
     /// What it calls us.
     pub client_id: String,
-    /// Whether that is the address of a document of ours.
-    pub by_document: bool,
+    /// What a server is told of us that gave us no `client_id` beforehand: `client_id` is then the address of a document
+    /// that says it.
+    pub own: Option<OwnClient>,
     /// How we prove ourselves.
     pub client_auth: UpstreamClientAuth,
     /// Everything else that tells it from other vendors.
     pub behaviour: Arc<Behaviour>,
+}
+
+/// What a server is told of us (RFC 7591 §2).
+#[derive(Debug, Clone)]
+pub struct OwnClient {
+    /// What people know us by.
+    pub name: String,
+    /// Our issuer.
+    pub uri: String,
+    /// Where codes are sent.
+    pub redirect_uri: String,
+}
+
+impl OwnClient {
+    /// The same as JSON. We are a public client: our codes are bound by PKCE.
+    pub fn metadata(&self) -> Value {
+        json!({
+            "client_name": self.name,
+            "client_uri": self.uri,
+            "redirect_uris": [self.redirect_uri],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        })
+    }
 }
 
 /// Where a vendor says its endpoints itself.
@@ -64,8 +91,13 @@ impl App {
     ) -> Option<Self> {
         let loopback = around.loopback;
         let by_document = part.resource.is_some() && !section.has("client_id");
+        let own = around.server.filter(|_| by_document).map(|server| OwnClient {
+            name: server.name.clone(),
+            uri: server.issuer.to_string(),
+            redirect_uri: server.issuer.url(&format!("/connect/{name}/callback")),
+        });
         let client_id = if by_document {
-            around.issuer.map(|issuer| issuer.url(&format!("/connect/{name}/client.json")))
+            around.server.map(|server| server.issuer.url(&format!("/connect/{name}/client.json")))
         } else if part.kind.is_entered() {
             Some(String::new())
         } else {
@@ -136,7 +168,7 @@ impl App {
             discovery,
             urls,
             client_id: client_id?,
-            by_document,
+            own,
             client_auth: client_auth?,
             behaviour: Arc::new(behaviour),
         })

@@ -17,7 +17,7 @@ use indexmap::IndexMap;
 
 pub(super) use self::read::{Around, RESERVED_KEYS};
 pub use self::{
-    app::{App, Discovery},
+    app::{App, Discovery, OwnClient},
     kind::Kind,
     rules::{AccountRequirements, AccountRules, Offline},
     urls::Urls,

@@ -12,9 +12,10 @@ use crate::{
         provider::Provider,
         reader::Section,
         resource::Resource,
+        server::Server,
     },
     ids::{ConnectionName, ProviderId, ResourceId},
-    oauth::{issuer::Issuer, resource::ResourceUri, scope::Scope},
+    oauth::{resource::ResourceUri, scope::Scope},
 };
 
 /// The keys that every connection has; a preset's parameters are named otherwise.
@@ -45,9 +46,9 @@ pub(in crate::config) struct Around<'a> {
     pub(in crate::config) names: &'a Names<'a>,
     pub(in crate::config) providers: &'a indexmap::IndexMap<ProviderId, Provider>,
     pub(in crate::config) resources: &'a indexmap::IndexMap<ResourceId, Resource>,
-    /// Our own issuer; `None` when it is wrong.
-    pub(in crate::config) issuer: Option<&'a Issuer>,
-    /// Whether it is this machine.
+    /// Who we are; `None` when that is wrong.
+    pub(in crate::config) server: Option<&'a Server>,
+    /// Whether our issuer is this machine.
     pub(in crate::config) loopback: bool,
 }
 

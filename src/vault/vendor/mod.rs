@@ -1,6 +1,7 @@
 //! What is said to the OAuth server behind a connection, and how its answers are read.
 //!
-//! No vendor is named here: how each behaves is in its preset. Nothing is stored and nothing is decided but what an
+//! No vendor is named here: how each behaves is in its preset. Nothing is stored but what a server calls us that
+//! [registered](registration) us, and nothing is decided but what an
 //! answer means: whether the person must connect again ([`VendorError::Reconnect`], which only the errors that the
 //! preset lists are), or whether the same request may succeed later.
 
@@ -12,12 +13,14 @@ mod id_token;
 mod lines;
 mod reached;
 mod redeem;
+mod registration;
 mod request;
 mod resource;
 mod revoke;
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex},
 };
 
@@ -31,20 +34,26 @@ pub use self::{
     redeem::Redemption,
     revoke::Revoked,
 };
-use crate::{clock::Clock, config::connection::ConnectionName, entropy::Entropy, net::Kept};
+use crate::{clock::Clock, config::connection::ConnectionName, entropy::Entropy, net::Kept, store::Db};
 
 /// Speaks to the vendors. Every request is bounded in time and size and follows no redirect ([`Lines`]).
-#[derive(Debug)]
 pub struct Vendors {
     lines: Lines,
+    db: Db,
     clock: Clock,
     entropy: Entropy,
     documents: Mutex<HashMap<ConnectionName, Arc<Kept<Document, VendorError>>>>,
 }
 
+impl fmt::Debug for Vendors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vendors").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
 impl Vendors {
     /// Nobody has been spoken to yet.
-    pub fn new(lines: Lines, clock: Clock, entropy: Entropy) -> Self {
-        Self { lines, clock, entropy, documents: Mutex::default() }
+    pub fn new(lines: Lines, db: Db, clock: Clock, entropy: Entropy) -> Self {
+        Self { lines, db, clock, entropy, documents: Mutex::default() }
     }
 }

@@ -44,9 +44,13 @@ pub(super) struct Document {
     pub(super) code_challenge_methods_supported: Vec<String>,
     #[serde(default)]
     pub(super) client_id_metadata_document_supported: bool,
+    registration_endpoint: Option<Url>,
     /// The resource that led to it.
     #[serde(skip)]
     pub(super) resource: Option<String>,
+    /// What it calls us, where it registered us.
+    #[serde(skip)]
+    client_id: Option<String>,
 }
 
 impl Vendors {
@@ -67,7 +71,8 @@ impl Vendors {
                 let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
                 documents.entry(connection.name.clone()).or_default().clone()
             };
-            let fetch = fetch(app, discovery, self.lines.of(reached.known.as_deref()));
+            let line = self.lines.of(reached.known.as_deref());
+            let fetch = self.fetch_document(connection, discovery, line);
             let document = kept.get(connection.name.as_str(), &self.clock, fetch).await?;
             let urls = &mut reached.urls;
             urls.authorize.get_or_insert_with(|| document.authorization_endpoint.clone());
@@ -76,9 +81,38 @@ impl Vendors {
             urls.identity = urls.identity.take().or_else(|| document.userinfo_endpoint.clone());
             reached.issuer.get_or_insert_with(|| document.issuer.clone());
             reached.resource.clone_from(&document.resource);
+            if let Some(client_id) = &document.client_id {
+                reached.client_id.clone_from(client_id);
+            }
             reached.announces_iss = document.authorization_response_iss_parameter_supported;
         }
         Ok(reached)
+    }
+
+    /// Asks for its document, and has it register us where it can know us in no other way.
+    async fn fetch_document(
+        &self,
+        connection: &Connection,
+        discovery: &Discovery,
+        line: Line<'_>,
+    ) -> Result<Document, VendorError> {
+        let app = &connection.app;
+        let uri = match discovery {
+            Discovery::Document(url) => return fetch(app, url, line).await,
+            Discovery::Resource(uri) => uri,
+        };
+        let mut document = resource::fetch(app, uri, line).await?;
+        if let Some(own) = app.own.as_ref().filter(|_| !document.client_id_metadata_document_supported) {
+            let endpoint = document.registration_endpoint.as_ref().ok_or_else(|| {
+                VendorError::malformed(
+                    "has an authorization server that neither knows clients by their documents nor registers any: \
+                     register Chancery there and say which client_id it was given",
+                )
+            })?;
+            let at = (document.issuer.as_str(), endpoint);
+            document.client_id = Some(self.registered(connection, own, at, line).await?);
+        }
+        Ok(document)
     }
 
     /// Whether an authorization response is this vendor's, by its `iss` (RFC 9207 §2.4).
@@ -98,11 +132,7 @@ impl Vendors {
 
 /// Asks the vendor for its document. It must call itself what is configured, and name no address that we would not
 /// ask (OpenID Connect Discovery §4.3, RFC 8414 §3.3).
-async fn fetch(app: &App, discovery: &Discovery, line: Line<'_>) -> Result<Document, VendorError> {
-    let url = match discovery {
-        Discovery::Document(url) => url,
-        Discovery::Resource(uri) => return resource::fetch(app, uri, line).await,
-    };
+async fn fetch(app: &App, url: &Url, line: Line<'_>) -> Result<Document, VendorError> {
     let document: Document = line.to(url).get_json(url, MAX_DOCUMENT_BYTES).await?;
     if app.issuer.as_ref() != Some(&document.issuer) {
         return Err(VendorError::malformed("calls itself something else in its metadata than is configured"));
@@ -115,7 +145,11 @@ async fn fetch(app: &App, discovery: &Discovery, line: Line<'_>) -> Result<Docum
 pub(super) fn usable(document: &Document, line: Line<'_>) -> Result<(), VendorError> {
     let named = [Some(&document.authorization_endpoint), Some(&document.token_endpoint)]
         .into_iter()
-        .chain([document.revocation_endpoint.as_ref(), document.userinfo_endpoint.as_ref()])
+        .chain([
+            document.revocation_endpoint.as_ref(),
+            document.userinfo_endpoint.as_ref(),
+            document.registration_endpoint.as_ref(),
+        ])
         .flatten();
     for endpoint in named {
         if line.may_ask(endpoint).is_err() {

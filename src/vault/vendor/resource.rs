@@ -53,12 +53,6 @@ pub(super) async fn fetch(
     if !document.code_challenge_methods_supported.iter().any(|method| method == "S256") {
         return Err(VendorError::malformed("has an authorization server that does not announce PKCE S256"));
     }
-    if app.by_document && !document.client_id_metadata_document_supported {
-        return Err(VendorError::malformed(
-            "has an authorization server that knows no clients by their documents: register Chancery there and say \
-             which client_id it was given",
-        ));
-    }
     document.resource = Some(about.resource.as_str().to_owned());
     Ok(document)
 }

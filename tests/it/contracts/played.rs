@@ -21,6 +21,7 @@ use chancery::{
     entropy::Entropy,
     oauth::{issuer::Issuer, pkce::CodeChallenge, scope::ScopeSet},
     secret::Secret,
+    store::Db,
     vault::vendor::{Account, Authorization, Lines, Redemption, Tokens, VendorError, Vendors},
 };
 use serde_json::{Value, json};
@@ -41,14 +42,21 @@ const NOW: i64 = 1_795_255_200;
 /// Where a contract is played.
 pub(super) struct Stage {
     name: String,
+    /// The one that an MCP server has.
+    host: String,
     connection: Connection,
     vendors: Vendors,
     server: MockServer,
+    _folder: tempfile::TempDir,
 }
 
 impl Stage {
     pub(super) async fn of(name: &str, contract: &Contract) -> Self {
         let mut connection = configured(name, contract);
+        let host = match &connection.app.discovery {
+            Some(Discovery::Resource(uri)) => uri.url().host_str().unwrap().to_owned(),
+            _ => String::new(),
+        };
         let server = MockServer::start().await;
         let urls = connection.app.urls.clone();
         connection.app.urls = Urls::each(|key| Some(turned(urls.get(key)?, &server)));
@@ -60,8 +68,10 @@ impl Stage {
         });
         let loopback = Issuer::try_from("http://127.0.0.1:9000".to_owned()).unwrap();
         let clock = Clock::manual(Timestamp::from_secs(NOW));
-        let vendors = Vendors::new(Lines::new(&loopback).unwrap(), clock, Entropy::seeded(1));
-        Self { name: name.to_owned(), connection, vendors, server }
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open_sqlite(&folder.path().join("c.db")).await.unwrap();
+        let vendors = Vendors::new(Lines::new(&loopback).unwrap(), db, clock, Entropy::seeded(1));
+        Self { name: name.to_owned(), host, connection, vendors, server, _folder: folder }
     }
 
     fn redirect_uri(&self) -> String {
@@ -105,7 +115,7 @@ impl Stage {
             url.set_query(None);
             url.to_string()
         };
-        assert_eq!(page(Self::turned_back(&url)), page(expected), "{}", self.name);
+        assert_eq!(page(self.turned_back(&url)), page(expected), "{}", self.name);
         assert_eq!(found, wanted, "{}", self.name);
     }
 
@@ -212,7 +222,7 @@ impl Stage {
             Does::Account => {
                 let tokens = match connection.kind.is_entered() {
                     true => Tokens::entered(secret(ENTERED)),
-                    false => self.exchanged().await.unwrap(),
+                    false => self.exchanged().await?,
                 };
                 self.vendors.account(connection, &tokens).await.map(|account| shown_account(&account))
             }
@@ -251,12 +261,19 @@ impl Stage {
             }
         }
         let body = self.true_text(std::str::from_utf8(&request.body).unwrap());
-        (format!("{} {}", request.method, Self::turned_back(&request.url)), headers, body)
+        (format!("{} {}", request.method, self.turned_back(&request.url)), headers, body)
     }
 
-    fn turned_back(url: &Url) -> Url {
+    /// What is well known of an address stands before its path, which is where we have turned its host to.
+    fn turned_back(&self, url: &Url) -> Url {
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("https:/{}{query}", url.path()).parse().unwrap()
+        let Some(known) = url.path().strip_prefix("/.well-known/") else {
+            return format!("https:/{}{query}", url.path()).parse().unwrap();
+        };
+        let (name, below) = known.split_once('/').unwrap_or((known, &self.host));
+        let (host, path) = below.split_once('/').unwrap_or((below, ""));
+        let path = if path.is_empty() { String::new() } else { format!("/{path}") };
+        format!("https://{host}/.well-known/{name}{path}").parse().unwrap()
     }
 }
 

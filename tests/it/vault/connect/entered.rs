@@ -99,6 +99,7 @@ async fn a_key_is_tried_kept_and_handed_out(#[values(On::Sqlite, On::Postgres)] 
     assert_eq!(got.body, whole);
     let account = browser.open(&server.url("/account")).await;
     assert!(account.text().contains("Status page") && !account.body.contains(KEY), "{}", account.text());
+    assert!(!server.holds("connections", KEY).await && server.holds("connections", "ada").await);
     let recorded = [server.details("connection.made").await, server.details("connection.vended").await];
     assert!(!format!("{recorded:?}").contains(KEY), "{recorded:?}");
 
