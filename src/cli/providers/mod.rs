@@ -246,8 +246,47 @@ mod tests {
 
     #[test]
     fn what_the_vendor_does_not_confirm_is_shown() {
-        let shown = shown("slack");
-        assert!(shown.contains("\nNot confirmed by the vendor's documentation: reauth_errors\n"), "{shown}");
-        assert!(shown.contains("\nRun against a real account: not yet\n"), "{shown}");
+        let presets = Presets::load(None, &Environment::of([])).unwrap();
+        let parts = presets.iter().filter_map(|preset| Some((&preset.name, preset.connection.as_ref()?)));
+        let mut marked = Vec::new();
+        for (name, part) in parts {
+            let shown = shown(name);
+            let (_, told) =
+                shown.split_once("CONNECT ACCOUNTS").or_else(|| shown.split_once("OF YOUR OWN")).unwrap();
+            let marks = told
+                .lines()
+                .find_map(|line| line.strip_prefix("Not confirmed by the vendor's documentation: "));
+            let expected = (!part.unverified.is_empty()).then(|| part.unverified.join(", "));
+            assert_eq!(marks, expected.as_deref(), "{name}");
+            let run = part.verified.as_deref().unwrap_or("not yet");
+            assert!(told.contains(&format!("\nRun against a real account: {run}\n")), "{told}");
+            marked.extend(marks.map(|_| name.as_str()));
+        }
+        assert!(
+            marked.contains(&"slack") && marked.contains(&"figma") && !marked.contains(&"github"),
+            "{marked:?}"
+        );
+    }
+
+    #[test]
+    fn a_mark_is_on_something_that_the_preset_says() {
+        let preset = |unverified: &str| {
+            format!(
+                "title: A\nsummary: s\ndocs: https://a.com/\nconnection:\n  docs: https://a.com/\n  unverified: [{unverified}]\n  \
+                 authorize_url: https://a.com/a\n  token_url: https://a.com/t\n  client_auth: [none]\n  revoke: {{ auth: none }}\n  \
+                 identity: {{ source: answer }}\n"
+            )
+        };
+        let load = |unverified: &str| {
+            let environment = Environment::of([]).with_file("p/a.yaml", preset(unverified));
+            Presets::load(Some(std::path::Path::new("p")), &environment)
+        };
+        let presets = load("token_url, revoke.auth").unwrap();
+        let part = presets.get("a").unwrap().connection.as_ref().unwrap();
+        assert_eq!(part.unverified, ["token_url", "revoke.auth"]);
+        for unknown in ["rotation", "revoke.method", "revoke_url"] {
+            let problems = load(unknown).unwrap_err().to_string();
+            assert!(problems.contains("is no key that this preset has"), "{unknown}: {problems}");
+        }
     }
 }

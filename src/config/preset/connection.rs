@@ -75,8 +75,11 @@ impl ConnectionPart {
         let scopes = section.list("scopes", Scope::try_from).unwrap_or_default();
         let behaviour = Behaviour::read(section, Behaviour::standard());
         let unverified = section.list("unverified", |key| {
-            let top = key.split('.').next().unwrap_or_default();
-            if section.has(top) { Ok(key) } else { Err("is no key that this preset has") }
+            let is_said = match key.split_once('.') {
+                Some((outer, inner)) => section.names(outer).contains(&inner),
+                None => section.has(&key),
+            };
+            if is_said { Ok(key) } else { Err("is no key that this preset has") }
         });
         let register = section.list("register", text).unwrap_or_default();
         let notes = section.list("notes", text).unwrap_or_default();

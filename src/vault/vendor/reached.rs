@@ -72,7 +72,8 @@ impl Vendors {
                 documents.entry(connection.name.clone()).or_default().clone()
             };
             let line = self.lines.of(reached.known.as_deref());
-            let fetch = self.fetch_document(connection, discovery, line);
+            // It is rare and large, and each request to a vendor would have room for it.
+            let fetch = Box::pin(self.fetch_document(connection, discovery, line));
             let document = kept.get(connection.name.as_str(), &self.clock, fetch).await?;
             let urls = &mut reached.urls;
             urls.authorize.get_or_insert_with(|| document.authorization_endpoint.clone());

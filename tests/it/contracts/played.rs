@@ -220,9 +220,10 @@ impl Stage {
                 self.vendors.fetch(connection, &scopes).await.map(|tokens| shown(&tokens))
             }
             Does::Account => {
-                let tokens = match connection.kind.is_entered() {
-                    true => Tokens::entered(secret(ENTERED)),
-                    false => self.exchanged().await?,
+                let tokens = if connection.kind.is_entered() {
+                    Tokens::entered(secret(ENTERED))
+                } else {
+                    self.exchanged().await?
                 };
                 self.vendors.account(connection, &tokens).await.map(|account| shown_account(&account))
             }
