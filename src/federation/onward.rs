@@ -1,7 +1,7 @@
 //! Where a sign-in leads that is for none of the interactions: to a page on which an account is connected.
 
 use crate::{
-    app::App,
+    app::{App, Unopened},
     ids::ProviderId,
     seal::{OpenError, SealContext, Sealed},
     store::logins::Login,
@@ -44,10 +44,15 @@ impl<'a> Onward<'a> {
 pub(super) async fn open(app: &App, login: &Login, state: &str) -> Result<Option<String>, PageError> {
     let Some(sealed) = &login.onward else { return Ok(None) };
     let opened = app.sealer.open(&context(&login.provider, state), sealed).await;
-    let opened = opened.map_err(|error| match error {
-        OpenError::Unavailable(error) => error.into(),
-        error => PageError::stale_link().with_reason(format!("way onward: {error}")),
-    })?;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(OpenError::Unavailable(error)) => return Err(error.into()),
+        Err(error) => {
+            // The state would find what is left of the sign-in, so the row is not named.
+            app.unopened(Unopened { table: "logins", row: "", user: None, error: &error }).await?;
+            return Err(PageError::stale_link().with_reason(format!("way onward: {error}")));
+        }
+    };
     Ok(Some(String::from_utf8_lossy(&opened).into_owned()))
 }
 

@@ -15,7 +15,7 @@ use super::{
     vendor::Account,
 };
 use crate::{
-    app::App,
+    app::{App, Unopened},
     clock::Timestamp,
     config::connection::{Connection as Configured, behaviour::Incremental},
     ids::{ConnectionId, RevocationId, UserId},
@@ -236,8 +236,14 @@ async fn again(
         tokens.refresh = match app.vault.safe.open(&before, now).await {
             Ok(old) => old.refresh,
             Err(OpenError::Unavailable(outage)) => return Err(outage.into()),
-            Err(OpenError::Tampered | OpenError::Unknown) => None,
-            Err(error) => return Err(NotKept::Unopened(error)),
+            Err(error) => {
+                let (row, user) = (before.id.as_str(), Some(&before.user_id));
+                app.unopened(Unopened { table: "connections", row, user, error: &error }).await?;
+                if !matches!(error, OpenError::Tampered | OpenError::Unknown) {
+                    return Err(NotKept::Unopened(error));
+                }
+                None
+            }
         };
         refresh_expires_at = before.refresh_expires_at;
     }

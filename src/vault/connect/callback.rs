@@ -22,7 +22,7 @@ use super::{
     visit::{self, Way},
 };
 use crate::{
-    app::App,
+    app::{App, Unopened},
     config::connection::Connection as Configured,
     identity::session::BrowserSession,
     ids::SessionId,
@@ -158,10 +158,16 @@ async fn came_before(
 async fn open(app: &App, connect: &Connect, state: &str) -> Result<Pending, PageError> {
     let sealed = connect.sealed.as_ref().ok_or_else(visit::stale)?;
     let opened = app.sealer.open(&seal_context(connect, state), sealed).await;
-    let opened = opened.map_err(|error| match error {
-        OpenError::Unavailable(error) => error.into(),
-        error => visit::stale().with_reason(format!("pending connect: {error}")),
-    })?;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(OpenError::Unavailable(error)) => return Err(error.into()),
+        Err(error) => {
+            // The state would find what is left of it, so the row is not named.
+            let user = Some(&connect.user_id);
+            app.unopened(Unopened { table: "connects", row: "", user, error: &error }).await?;
+            return Err(visit::stale().with_reason(format!("pending connect: {error}")));
+        }
+    };
     serde_json::from_slice(&opened)
         .map_err(|error| PageError::unavailable(format!("pending connect: {:?}", error.classify())))
 }

@@ -15,9 +15,13 @@ use chancery::{
     },
 };
 use rstest::rstest;
+use serde_json::json;
 
-use super::refresh::{access, start};
-use crate::support::{Client, Log, On, Server};
+use super::{
+    connect::Story,
+    refresh::{access, start},
+};
+use crate::support::{Browser, Client, Log, On, Server, client::sign_in};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -160,8 +164,44 @@ async fn a_signing_key_that_was_changed(#[values(On::Sqlite, On::Postgres)] on: 
     assert_eq!(server.reasons("seal.refused").await, ["tampered"]);
     assert_eq!(server.last("seal.refused").await.detail("table"), "signing_keys");
     assert!(log.text().contains("a sealed value does not open"));
-    Client::desk().obtain(&server, &crate::support::Browser::new(), "ada").await;
+    Client::desk().obtain(&server, &Browser::new(), "ada").await;
     let config = server.app.config.clone();
     assert!(App::open(config, server.clock.clone(), Entropy::System, false).await.is_err());
     assert_eq!(server.recorded("seal.refused").await, 2);
+}
+
+/// On the way to the vendor and back, where the account is connected once more, and where a sign-in leads there.
+#[rstest]
+#[tokio::test]
+async fn what_connecting_opens(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(story) = Story::begin(on, "").await else { return };
+    let (server, browser) = (&story.server, Browser::new());
+    let spoil = async |table: &str, column: &str| {
+        server.later(Duration::from_secs(1));
+        server.execute(format!("UPDATE {table} SET {column} = (SELECT sealed FROM key_proofs)")).await;
+    };
+    let page = story.page(&browser, "ada").await;
+    let away = story.press(&browser, &page).await;
+    spoil("connects", "sealed").await;
+    let back = browser.open(&away.back(&[("code", "c-1")])).await;
+    assert!(back.status >= 400, "{}", back.text());
+    assert_eq!(server.last("seal.refused").await.detail("table"), "connects");
+    assert_eq!(server.rows("connections").await, 0);
+
+    story.connect(&browser, "ada").await;
+    spoil("connections", "tokens").await;
+    story.gives(&json!({ "access_token": "second", "refresh_token": null }));
+    story.connect(&browser, "ada").await;
+    assert_eq!(server.last("seal.refused").await.detail("table"), "connections");
+    let kept = story.connections(&browser).await.pop().unwrap();
+    assert_eq!(story.opened(&kept).await, ("second".to_owned(), None));
+
+    let stranger = Browser::new();
+    let page = stranger.open(&server.url("/connect/github")).await;
+    assert!(page.url.as_str().starts_with(&server.provider), "{}", page.url);
+    spoil("logins", "onward").await;
+    let back = sign_in(server, &stranger, page, "ada", "nowhere:").await;
+    assert!(back.status >= 400, "{}", back.text());
+    assert_eq!(server.last("seal.refused").await.detail("table"), "logins");
+    assert_eq!(server.reasons("seal.refused").await, ["tampered"; 3]);
 }
