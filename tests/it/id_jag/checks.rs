@@ -266,3 +266,12 @@ async fn a_client_that_is_not_who_it_says() {
     assert_eq!((other.status, other.error()), (400, "invalid_grant"));
     assert_eq!(agent.present(&good, &[]).await.status, 200);
 }
+
+/// Whom we trust is not to be learnt from the time that a refusal takes (§9.4).
+#[tokio::test]
+async fn an_issuer_that_nobody_trusts_takes_the_way_of_one_that_is() {
+    let agent = Agent::start(On::Sqlite).await.unwrap();
+    let refused = agent.trade(&agent.claims_with("iss", json!("https://idp.evil.example"))).await;
+    is_refused(&agent, &refused, "assertion_issuer").await;
+    assert_eq!(agent.upstream.requests("/keys").await.len(), 1);
+}

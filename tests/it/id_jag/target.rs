@@ -4,8 +4,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Agent, On,
-    agent::{TICKETS, WIKI},
+    Agent, On, Server, Upstream,
+    agent::{TICKETS, WIKI, sections},
 };
 
 /// `claim`: what the assertion names; `asked`: what the request does; `default`: the operator's.
@@ -51,6 +51,19 @@ async fn the_server(
         assert_eq!((tokens.status, tokens.error()), (400, outcome));
         assert_eq!(agent.server.reasons("token.refused").await, ["assertion_resource"]);
     }
+}
+
+/// Where an assertion names several, the default counts only if it is one of them.
+#[tokio::test]
+async fn the_default_is_none_of_the_several() {
+    let upstream = Upstream::start().await;
+    let blog = "resources:\n  blog:\n    uri: https://mcp.acme.example/blog\n    name: Blog\n    \
+                scopes: { \"blog:read\": { description: Read, default: true } }\n";
+    let sections = sections(&upstream, "default_resource: blog").replacen("resources:\n", blog, 1);
+    let agent = Agent { server: Server::start_with(On::Sqlite, &sections).await.unwrap(), upstream };
+    let tokens = agent.trade(&agent.claims_with("resource", json!([TICKETS, WIKI]))).await;
+    assert_eq!((tokens.status, tokens.error()), (400, "invalid_target"), "{}", tokens.body);
+    assert_eq!(agent.server.reasons("token.refused").await, ["assertion_resource"]);
 }
 
 /// The rules give the agent reading and writing; the resource would give closing to nobody but `support`.

@@ -62,6 +62,16 @@ async fn an_old_sign_in_is_not_enough_and_a_new_one_is() {
     assert_eq!(ask(&server, tokens.id_token(), &[]).await.status, 200);
 }
 
+/// Of a sign-in without a date nobody knows that it is young enough.
+#[tokio::test]
+async fn nor_is_one_that_has_no_date() {
+    let (upstream, server) = demanding("max_age: 1h").await;
+    let (_, tokens) = sign_in((&upstream, &server), &Browser::new(), &desk(), None).await;
+    server.execute("UPDATE grants SET auth_time = NULL").await;
+    let refused = ask(&server, tokens.id_token(), &[]).await;
+    assert_eq!(refused.error(), "insufficient_user_authentication", "{}", refused.body);
+}
+
 #[tokio::test]
 async fn a_weak_sign_in_is_not_enough_and_a_stronger_one_is() {
     let (upstream, server) = demanding("acr_values: [phr, phrh]\n      max_age: 1d").await;

@@ -113,6 +113,22 @@ async fn the_permission_behind_it_must_be_for_sign_in_and_this_client() {
         claims["grant_id"] = claims_of(other)["grant_id"].clone();
         refused(&server, &signed(&server, "JWT", &claims), ID_TOKEN).await;
     }
+    let foreign = "subject token: the permission behind it is not hers, this client's, or for sign-in";
+    assert!(server.details("token.refused").await.iter().all(|told| told["why"] == foreign));
+}
+
+/// Over is over, though the token would be good for a while, and whatever else may notice.
+#[rstest]
+#[case::ended("revoked_at = 1")]
+#[case::expired("expires_at = 1")]
+#[tokio::test]
+async fn the_permission_behind_it_must_be_in_force(#[case] change: &str) {
+    let server = serve(On::Sqlite).await.unwrap();
+    let tokens = desk().obtain(&server, &Browser::new(), "ada").await;
+    server.execute(format!("UPDATE grants SET {change}")).await;
+    refused(&server, tokens.id_token(), ID_TOKEN).await;
+    let told = server.details("token.refused").await;
+    assert_eq!(told[0]["why"], "subject token: the permission behind it has ended");
 }
 
 #[tokio::test]
