@@ -19,10 +19,8 @@ mod support;
 
 mod account;
 mod bound;
-#[path = "../it/support/browser.rs"]
-#[expect(dead_code, reason = "shared with the stories, which need more of it")]
-mod browser;
 mod conformance;
+mod connect;
 mod desk;
 mod dev;
 mod disconnect;
@@ -46,6 +44,7 @@ use house::{
     peer::{Peer, node, play, python},
     schema::fresh_schema,
 };
+use support::browser;
 
 /// The journey of `client.mjs` and `mcp_client.py` at a server with our sample's two tools.
 fn client(script: &str, options: &Value) -> Vec<Value> {

@@ -211,7 +211,12 @@ async fn a_refused_assertion_is_explained_by_the_number_that_its_client_was_told
     let Some(agent) = Agent::start(on).await else { return };
     agent.upstream.sign_in(&agent.server, &Browser::new(), |_| ()).await;
     let of_nobody = agent.trade(&agent.claims_with("aud", json!("https://other.example"))).await;
-    let of_rules = agent.present(&agent.sign(&agent.claims()), &[("scope", "tickets:close")]).await;
+    let of_rules = agent
+        .present(
+            &agent.sign(&agent.claims_with("scope", json!("tickets:close"))),
+            &[("scope", "tickets:close")],
+        )
+        .await;
     let [of_nobody, of_rules] = [of_nobody, of_rules].map(|refused| {
         assert_eq!(refused.status, 400, "{}", refused.body);
         explain(&agent.server, &["--refusal", &refused.reference.unwrap()])
@@ -235,7 +240,7 @@ async fn a_refused_assertion_is_explained_by_the_number_that_its_client_was_told
                 "token.refused  ",
                 "  reason      policy\n",
                 "  scope       tickets:close\n",
-                "  rules       providers.acme.id_jag.allow.tickets.scopes (scope), ",
+                "  rules       providers.acme.id_jag.allow.tickets.scopes (scope)",
                 "\ntoday\nuser      ",
                 "\nby assertion: refused\n",
                 "  NO   providers.acme.id_jag.allow.tickets.scopes: tickets:read, tickets:write  (",

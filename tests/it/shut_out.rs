@@ -265,31 +265,3 @@ async fn nothing_slips_through_while_she_is_shut_out(#[values(On::Sqlite, On::Po
         server.later(Duration::from_secs(1));
     }
 }
-
-/// The chapter of the guide, command for command.
-#[tokio::test]
-async fn the_guide_works_word_for_word() {
-    let upstream = Upstream::start().await;
-    let keys = "client_auth: none, organization: acme, sign_in: { anyone: true }";
-    let plain = crate::support::PLAIN.replace("  desk:", "  code-agent:");
-    let rest = &plain[plain.find("resources:").unwrap()..];
-    let github = "connections: { github: { preset: github, client_id: us, client_secret: our-secret } }\n";
-    let sections = format!("providers:\n{}{rest}{github}", upstream.entry("acme-okta", keys));
-    let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
-    let ada = |claims: &mut Value| {
-        claims["sub"] = json!("00u1a2b3");
-        claims["email"] = json!("ada@acme.com");
-    };
-    upstream.sign_in_as("acme-okta", &server, &Browser::new(), ada).await;
-    let guide = include_str!("../../docs/operations.md");
-    let chapter = guide.split("\n## When somebody leaves\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let commands: Vec<&str> =
-        chapter.lines().filter_map(|line| line.strip_prefix("chancery admin ")).collect();
-    assert!(commands.len() >= 15, "{commands:?}");
-    for command in commands {
-        let told = server.admin(&command.split(" --config").next().unwrap().split(' ').collect::<Vec<_>>());
-        assert_eq!(told.code, 0, "{command}: {}", told.err);
-    }
-    assert_eq!(server.recorded("user.offboarded").await, 1);
-    assert_eq!(server.rows("switched_off").await, 0, "it leaves everything on that it switched off");
-}

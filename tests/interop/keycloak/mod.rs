@@ -1,6 +1,7 @@
 //! Keycloak as the provider, for real: its login form, its groups and roles, its keys, its outages.
 
 mod assertion;
+mod connect;
 mod logout;
 mod person;
 mod realm;

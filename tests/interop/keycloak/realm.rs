@@ -75,6 +75,11 @@ impl Realm {
         administer(method, &format!("/{}{path}", self.name), body).await
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The id of a user.
     pub(super) async fn user(&self, login: &str) -> String {
         let path = format!("/users?exact=true&username={login}");

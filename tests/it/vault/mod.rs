@@ -5,6 +5,7 @@ mod connect;
 mod crash;
 mod disconnect;
 mod figures;
+mod guide;
 mod house;
 mod kill;
 mod misuse;

@@ -137,7 +137,11 @@ async fn a_server_behind_another_gets_nothing() {
 async fn what_her_provider_allowed_needs_no_consent() {
     let organization = "    organization: acme\n";
     let rules = "    id_jag: { allow: { tickets: { clients: [desk], scopes: [\"tickets:write\"] } } }\n";
-    let sections = sections().replace(organization, &format!("{organization}{rules}"));
+    let desk = "    name: Desk agent\n";
+    let grants = "    grant_types: [authorization_code, refresh_token, \"urn:ietf:params:oauth:grant-type:jwt-bearer\"]\n";
+    let sections = sections()
+        .replace(organization, &format!("{organization}{rules}"))
+        .replace(desk, &format!("{desk}{grants}"));
     let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
     let sent = token(&server, "ada", "tickets:write").await;
     connected(&server, &sent, |_| ()).await;
