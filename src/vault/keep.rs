@@ -135,12 +135,12 @@ impl Prepared {
         }
     }
 
-    /// Whether it would take scopes away from a connection that has them.
-    pub fn gives_less(&self) -> bool {
+    /// Whether tokens with these scopes would take some away from a connection that has them.
+    pub fn gives_less(&self, scopes: &ScopeSet) -> bool {
         match &self.0 {
             Change::New(..) => false,
-            Change::Again { before, renewed, .. } => {
-                !matches!(before.state, State::NeedsReconnect(_)) && !before.scope.is_subset(&renewed.scope)
+            Change::Again { before, .. } => {
+                !matches!(before.state, State::NeedsReconnect(_)) && !before.scope.is_subset(scopes)
             }
         }
     }

@@ -170,7 +170,7 @@ impl Arrival {
                 Err(NotKept::Disabled) => return Err(NotConnected::Disabled.into()),
                 Err(fault) => return Err(fault.into()),
             };
-            if prepared.gives_less() {
+            if prepared.gives_less(&arrived.scope) {
                 return Err(Forgotten::Less);
             }
             if self.was_ended().await? {

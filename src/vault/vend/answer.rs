@@ -10,7 +10,10 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     clock::Timestamp,
-    config::connection::{Connection as Configured, behaviour::Inject},
+    config::connection::{
+        Connection as Configured, Kind,
+        behaviour::{Inject, Source},
+    },
     ids::{ConnectionId, ConnectionName},
     oauth::{scope::ScopeSet, token_exchange::TokenType},
     secret::Secret,
@@ -96,10 +99,13 @@ impl Vended {
         now: Timestamp,
     ) -> Self {
         let token = (access_token, connection.scope, connection.expires_at);
+        // Where nobody says whose account it is, what stands in the row is a name of our own.
+        let identity = &configured.app.behaviour.identity;
+        let is_told = identity.source != Source::Nothing || configured.kind == Kind::Basic;
         let account = Account {
             connection_id: connection.id,
-            id: connection.account,
-            name: connection.account_name,
+            id: if is_told { connection.account } else { String::new() },
+            name: connection.account_name.filter(|_| is_told),
             label: connection.label,
             tenant: connection.tenant,
         };
