@@ -62,7 +62,8 @@ pub enum Happened {
 }
 
 impl State {
-    const ALL: [Self; 10] = [
+    /// All that there are.
+    pub const ALL: [Self; 10] = [
         Self::Active,
         Self::Degraded(Trouble::Unavailable),
         Self::Degraded(Trouble::Refused),

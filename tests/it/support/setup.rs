@@ -86,6 +86,7 @@ pub(crate) async fn empty_database(on: On, folder: &Path) -> Option<String> {
 pub(crate) struct Setup {
     on: On,
     sections: String,
+    presets: Vec<(&'static str, String)>,
     path: &'static str,
     issuer: Option<&'static str>,
     listener: Option<TcpListener>,
@@ -94,7 +95,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// The usual server on this engine.
     pub(crate) fn on(on: On) -> Self {
-        Self { on, sections: PLAIN.to_owned(), path: "", issuer: None, listener: None }
+        Self { on, sections: PLAIN.to_owned(), presets: Vec::new(), path: "", issuer: None, listener: None }
     }
 
     /// Other sections; `server`, `database` and `encryption` are added, and `${PROVIDER}`, `${PROVIDER_SECRET}` and, for a
@@ -108,6 +109,12 @@ impl Setup {
     pub(crate) fn replacing(mut self, old: &str, new: &str) -> Self {
         assert!(self.sections.contains(old), "{old} is not in the configuration");
         self.sections = self.sections.replace(old, new);
+        self
+    }
+
+    /// A preset in the folder `presets`.
+    pub(crate) fn preset(mut self, name: &'static str, text: String) -> Self {
+        self.presets.push((name, text));
         self
     }
 
@@ -175,6 +182,9 @@ impl Setup {
         std::fs::write(folder.path().join(CONFIG_FILE), filled).unwrap();
         let environment =
             Environment::of(variables).with_file("presets/many.yaml", include_str!("many.yaml"));
+        let environment = self.presets.into_iter().fold(environment, |environment, (name, text)| {
+            environment.with_file(format!("presets/{name}.yaml"), text)
+        });
         let config =
             Config::parse(&yaml, "test.yaml", &environment).unwrap_or_else(|problems| panic!("{problems}"));
         let app = App::open(config, clock.clone(), entropy, false).await.unwrap();

@@ -5,7 +5,7 @@ mod connect;
 mod crash;
 mod disconnect;
 mod figures;
-mod guide;
+pub(crate) mod guide;
 mod house;
 mod kill;
 mod misuse;

@@ -6,6 +6,7 @@ mod consent;
 mod cut_off;
 mod offline;
 mod service;
+mod tables;
 
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ const USER: &str = "urn:chancery:params:oauth:token-type:user";
 
 /// Two jobs, of which one may use GitHub.
 fn with_jobs() -> String {
-    let jobs = "  nightly: { secret: 0123456789-server-secret, name: Nightly report }\n  \
+    let jobs = "  nightly: { secret: 0123456789-server-secret, name: Nightly report, \
+                redirect_uris: [\"https://nightly.acme.example/done\"] }\n  \
                 weekly: { secret: 0123456789-server-secret }\n";
     let github = "    vendor: { identity: { tenant: team } }\n";
     let payroll = "    use: { wiki: { \"wiki:read\": [salaries] } }\n";
@@ -134,6 +135,34 @@ async fn it_gets_nothing_of_who_may_not_come_in(
     }
 }
 
+/// What the operator says of accounts and of his switches holds for a job as for anybody.
+#[rstest]
+#[case::an_account_that_is_not_allowed_any_more(
+    "UPDATE connections SET tenant = 'home'", (400, "interaction_required"), "account"
+)]
+#[case::an_account_that_is_off("UPDATE connections SET state = 'disabled'", (400, "access_denied"), "")]
+#[case::a_connection_that_is_off(
+    "INSERT INTO switched_off (kind, name, at) VALUES ('connection', 'github', 1)", (400, "access_denied"), ""
+)]
+#[case::the_job_is_off(
+    "INSERT INTO switched_off (kind, name, at) VALUES ('client', 'nightly', 1)", (400, "unauthorized_client"), ""
+)]
+#[tokio::test]
+async fn it_gets_nothing_that_the_operator_keeps_from_everybody(
+    #[case] since: &str,
+    #[case] (status, error): (u16, &str),
+    #[case] reason: &str,
+) {
+    let server = serve(On::Sqlite).await.unwrap();
+    let sent = adas(&server).await;
+    connected(&server, &sent, |_| ()).await;
+    server.execute(since).await;
+    let got = job(&server, &sub(&sent), &[]).await;
+    assert_eq!((got.status, got.error()), (status, error), "{}", got.body);
+    assert_eq!(got.body["reason"].as_str().unwrap_or_default(), reason);
+    assert_eq!(server.app.vault.safe.opened(), 0);
+}
+
 #[rstest]
 #[tokio::test]
 async fn it_is_told_what_she_has_to_do(#[values(On::Sqlite, On::Postgres)] on: On) {
@@ -151,6 +180,8 @@ async fn it_is_told_what_she_has_to_do(#[values(On::Sqlite, On::Postgres)] on: O
         let got = job(&server, &sub(&sent), &[("return_to", page)]).await;
         assert_eq!(got.error(), "invalid_request", "{}", got.body);
     }
+    let back = job(&server, &sub(&sent), &[("return_to", "https://nightly.acme.example/done")]).await;
+    assert_eq!(back.error(), "interaction_required", "its own redirect URI: {}", back.body);
     let graces = token(&server, "grace", "tickets:read").await;
     let graces = connected(&server, &graces, |_| ()).await;
     let got = job(&server, &sub(&sent), &[("audience", &format!("github/{graces}"))]).await;
