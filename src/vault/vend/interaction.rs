@@ -1,14 +1,16 @@
 //! "Connect first": what the server of a resource is told when only its person can help, in every dialect that such
 //! servers are known to speak, so that they need to pass it on and no more.
 //!
-//! Each time would write a link and a line of the record, and a server that waits asks every few seconds. So it is given
-//! the same link again while that has half of its life before it and was not opened, and nothing is written then. What is
-//! remembered for that is this process's alone: another one gives another link, which is as good.
+//! Each time would write a link and a line of the record, and a server that waits asks every few seconds, or for many
+//! calls of its person at once. So it is given the same link again while that has half of its life before it and was not
+//! opened, and nothing is written then. What is remembered for that is this process's alone: another one gives another
+//! link, which is as good.
 
 use std::{fmt, sync::Arc};
 
 use moka::sync::Cache;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::{Answer, Wanted};
@@ -97,12 +99,13 @@ impl fmt::Display for Lack {
 /// For whom and what a link was made.
 type Key = (UserId, ConnectionName, ClientId, Option<ResourceId>, String, Option<String>);
 
-/// The links that this process made of late.
-pub struct Links(Cache<Key, Link>);
+/// The links that this process made of late. Each has a place that one request holds at a time, so that those who come
+/// together are given one.
+pub struct Links(Cache<Key, Arc<Mutex<Option<Link>>>>);
 
 impl Default for Links {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(MAX_LINKS).time_to_live(link::LASTS).build())
+        Self(Cache::builder().max_capacity(MAX_LINKS).time_to_idle(link::LASTS).build())
     }
 }
 
@@ -140,10 +143,14 @@ pub(super) async fn ask(
         resource: wanted.own().map(|own| &own.id),
         return_to: return_to.as_ref(),
     };
-    let link = match good_still(app, &key(&purpose), now).await? {
+    let place = app.vault.links.0.get_with(key(&purpose), Arc::default);
+    let mut place = place.lock().await;
+    let link = match good_still(app, place.as_ref(), now).await? {
         Some(link) => link,
         None => make(app, request, wanted, &purpose, lack).await?,
     };
+    *place = Some(link.clone());
+    drop(place);
     let error = said(app, request, wanted, lack, (link.url, link.expires_at));
     Ok(Answer::Person(Box::new(error)))
 }
@@ -160,13 +167,13 @@ fn key(purpose: &Purpose<'_>) -> Key {
 }
 
 /// The link that was made for the same before, if the person can still open it in good time.
-async fn good_still(app: &App, key: &Key, now: Timestamp) -> Result<Option<Link>, StoreError> {
-    let Some(link) = app.vault.links.0.get(key) else { return Ok(None) };
+async fn good_still(app: &App, made: Option<&Link>, now: Timestamp) -> Result<Option<Link>, StoreError> {
+    let Some(link) = made else { return Ok(None) };
     if link.expires_at.since(now) < link::LASTS / 2 {
         return Ok(None);
     }
     let stored = connect_links::find(&app.db, &link.hash).await?;
-    Ok(stored.filter(|stored| stored.used_at.is_none()).map(|_| link))
+    Ok(stored.filter(|stored| stored.used_at.is_none()).map(|_| link.clone()))
 }
 
 async fn make(
@@ -193,7 +200,6 @@ async fn make(
     let link = issue_link(app, &mut tx, *purpose).await?;
     app.record(&mut tx, &event).await?;
     tx.commit().await?;
-    app.vault.links.0.insert(key(purpose), link.clone());
     Ok(link)
 }
 

@@ -134,6 +134,17 @@ async fn who_asks_again_is_given_the_same_link(#[values(On::Sqlite, On::Postgres
     assert_eq!((server.rows("connect_links").await, server.recorded("connection.needed").await), (4, 4));
 }
 
+/// A person's app may call many tools at once. More of them than a client gets links are no reason to refuse any.
+#[rstest]
+#[tokio::test]
+async fn who_ask_at_the_same_moment_are_given_the_same_link(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(server) = serve(on).await else { return };
+    let sent = adas(&server).await;
+    let answers = futures_join((0..30).map(|_| vend(&server, sent.access()))).await;
+    assert!(answers.iter().all(|got| link(got) == link(&answers[0])));
+    assert_eq!((server.rows("connect_links").await, server.recorded("connection.needed").await), (1, 1));
+}
+
 /// Nobody fills the table.
 #[tokio::test]
 async fn one_client_gets_so_many_links() {
