@@ -31,6 +31,7 @@ mod managed;
 mod openbao;
 mod person;
 mod program;
+mod storm;
 mod upstream;
 mod vault;
 

@@ -263,7 +263,7 @@ async fn while_it_is_away_nothing_is_lost_and_nothing_is_kept_in_the_clear(
     let Some(mut stage) = Stage::set(on).await else { return };
     stage.openbao.seal();
     stage.is_vended("at-0").await;
-    stage.house.later(KEPT_FOR - MOMENT);
+    stage.house.later(KEPT_FOR.saturating_sub(MOMENT));
     stage.is_vended("at-0").await;
     stage.house.later(MOMENT);
     stage.is_not_vended_now().await;

@@ -11,8 +11,9 @@
 //
 // Prints {"issuer","control"} in one line when it listens; ends when its standard input closes. The control address
 // takes POSTs: /rotate (fresh signing keys, the old ones gone), /users/LOGIN (merges the body into the claims),
-// /fail (answers every request with the body's `status` until told `{}`), /grants (answers how many token requests of
-// each grant type were given tokens, and how many refused).
+// /fail (answers every request with the body's `status` until told `{}`), /slow (lets the body's `ms` pass before it
+// works on a request, and again before it answers), /grants (answers how many token requests came in, and of each grant
+// type how many were given tokens, and how many refused).
 
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
@@ -21,7 +22,7 @@ import { registerIdJag } from './id_jag.mjs';
 
 const config = JSON.parse(process.env.PROVIDER ?? '{}');
 const users = config.users ?? {};
-const grants = { given: {}, refused: {} };
+const grants = { asked: 0, given: {}, refused: {} };
 const EMAIL_CLAIMS = ['email', 'email_verified'];
 
 function signingKeys() {
@@ -109,7 +110,14 @@ const listen = (server) =>
 
 let handler;
 let failing;
+let slow = 0;
 const server = createServer((request, response) => {
+  if (request.url === '/token') grants.asked += 1;
+  if (slow) {
+    const end = response.end.bind(response);
+    response.end = (...body) => setTimeout(end, slow, ...body);
+    return setTimeout(handler, slow, request, response);
+  }
   if (!failing) return handler(request, response);
   response.statusCode = failing;
   response.end();
@@ -125,6 +133,7 @@ const control = createServer(async (request, response) => {
   if (command === 'rotate') handler = provider(issuer);
   else if (command === 'users' && login) users[login] = { ...users[login], ...value };
   else if (command === 'fail') failing = value.status;
+  else if (command === 'slow') slow = value.ms;
   else if (command === 'grants') response.write(JSON.stringify(grants));
   else response.statusCode = 404;
   response.end();
