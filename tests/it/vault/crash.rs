@@ -28,6 +28,25 @@ pub(crate) async fn crash(server: &Server, id: &ConnectionId) {
     tx.commit().await.unwrap();
 }
 
+/// Before the vendor sees a token the row says since when, and until when nobody else sends it.
+#[rstest]
+#[tokio::test]
+async fn what_is_about_to_be_sent_is_written_before(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some((vendor, server)) = start_with(on, "").await else { return };
+    let id = server.connected(Duration::ZERO).await;
+    vendor.takes(Duration::from_millis(500));
+    let look = async {
+        while vendor.asked().await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (row, now) = (server.connection(&id).await, server.clock.now());
+        assert_eq!((row.redeeming_since, row.leased_until), (Some(now), Some(now.plus(LEASE))));
+        assert!(row.lease_owner.is_some());
+    };
+    let (token, ()) = tokio::join!(access(&server, &id), look);
+    assert_eq!(token, "at-1");
+}
+
 #[rstest]
 #[case::good_once("single_use", 0, 20, false)]
 #[case::within_the_window("single_use", 60, 20, true)]

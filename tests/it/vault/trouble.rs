@@ -114,6 +114,24 @@ async fn a_token_that_the_vendor_does_not_know_is_lost_once(#[values(On::Sqlite,
     assert_eq!(vendor.asked().await, 1);
 }
 
+/// Which error says so the preset lists.
+#[rstest]
+#[case::listed("bad_refresh_token", true)]
+#[case::common_elsewhere("invalid_grant", false)]
+#[tokio::test]
+async fn no_other_error_says_that_a_token_is_lost(#[case] error: &str, #[case] is_lost: bool) {
+    let keys = "    vendor: { reauth_errors: [bad_refresh_token] }";
+    let (vendor, server) = start_with(On::Sqlite, keys).await.unwrap();
+    let id = server.connected(OVER).await;
+    vendor.says(refused(400, error));
+    if is_lost {
+        needs(&server, &id, Loss::Revoked).await;
+    } else {
+        assert!(matches!(server.fresh(&id).await, Err(NotFresh::Unavailable { .. })));
+        assert_eq!(server.connection(&id).await.state, State::Degraded(Trouble::Refused));
+    }
+}
+
 /// The vendor has replaced the token, and its answer was lost: the outage is waited for, and then it is the vendor who
 /// says that nothing is left.
 #[rstest]

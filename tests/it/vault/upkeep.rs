@@ -5,7 +5,7 @@ use std::time::Duration;
 use chancery::{
     ids::ConnectionId,
     vault::{
-        refresh::upkeep::attend,
+        refresh::upkeep::{attend, run},
         state::{Loss, State, Trouble},
     },
 };
@@ -14,9 +14,9 @@ use wiremock::ResponseTemplate;
 
 use super::{
     crash::{LEASE, crash},
-    refresh::{access, start, start_with},
+    refresh::{access, start, start_with, until},
 };
-use crate::support::{On, Server};
+use crate::support::{Log, On, Server};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -75,6 +75,27 @@ async fn what_a_crash_left_is_settled(
     attend(&server.app).await.unwrap();
     let row = server.connection(&id).await;
     assert_eq!((row.state, row.generation, row.redeeming_since), (state, generation, None));
+}
+
+/// What runs beside the server finds it by itself, and tells the log of those that are not as they should be.
+#[tokio::test]
+async fn nobody_has_to_ask_for_it() {
+    let (log, _logged) = Log::listen();
+    let (vendor, server) = start_with(On::Sqlite, "    vendor: { rotation: single_use }").await.unwrap();
+    server.connected(HOUR).await;
+    let id = server.connected(HOUR).await;
+    crash(&server, &id).await;
+    server.later(LEASE);
+    let upkeep = tokio::spawn(run(server.app.clone()));
+    until(&server, &id, State::NeedsReconnect(Loss::Interrupted), 1).await;
+    let told = || log.text().lines().filter(|line| line.contains(": connections ")).count();
+    while told() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    upkeep.abort();
+    let line = r#": connections connection="code" state="needs_reconnect:interrupted" count=1"#;
+    assert!(log.text().contains(line), "{}", log.text());
+    assert_eq!((told(), vendor.asked().await), (1, 0), "nothing of the one that is");
 }
 
 #[tokio::test]
