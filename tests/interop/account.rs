@@ -9,7 +9,7 @@ use super::{
     client,
     house::{
         House, LOGIN, Plan, free_port, http,
-        peer::{Peer, node, play, python_mcp1},
+        peer::{Peer, node, play, python, python_mcp1},
     },
     options, step,
 };
@@ -69,6 +69,37 @@ async fn authplanes_adapter_sends_the_person_to_connect_and_then_gets_her_token(
     assert_eq!(vended(&call(""))["token"], first["token"], "the one that is kept");
     let refused = call("phone");
     assert_eq!(refused["isError"], json!(true), "the person did not allow that: {refused}");
+}
+
+/// RFC 9449 §5 lets a client refuse a token that is not bound to the key that it proved. A vendor's cannot be.
+#[tokio::test(flavor = "multi_thread")]
+async fn authplanes_client_refuses_a_vendors_token_only_if_it_proves_a_key() {
+    let house = House::build(Plan {
+        connection: true,
+        config: json!({ "clients": { SERVER: { "secret": SECRET, "serves": "sample" } } }),
+        ..Plan::default()
+    })
+    .await;
+    let mut options = options(&house.sample, &json!(null));
+    options["step_up"] = json!(null);
+    let steps = client("sdk2.mjs", &options);
+    let asked = json!({ "subject_token": step(&steps, "done")["access_token"], "audiences": ["files"] });
+    let exchange = |dpop: bool| {
+        let exchange = json!({
+            "issuer": house.issuer, "client_id": SERVER, "client_secret": SECRET, "resource": house.sample,
+            "dpop": dpop,
+        });
+        let mut command = python("authplane_exchange.py");
+        play(command.env("EXCHANGE", exchange.to_string()), &format!("{asked}\n")).remove(0)
+    };
+    let told = exchange(true);
+    assert_eq!(told["refused"], "ConsentRequiredError", "{told}");
+    connect(&Browser::new(), told["consent_url"].as_str().unwrap()).await;
+    let refused = exchange(true);
+    assert_eq!(refused["refused"], "ProtocolError");
+    let why = "DPoP proof was sent but token_type is 'Bearer'";
+    assert!(refused["because"].as_str().unwrap().contains(why), "{refused}");
+    assert_eq!(exchange(false)["issued"]["token_type"], "Bearer");
 }
 
 /// What the tool got.
