@@ -1,13 +1,16 @@
 //! What is done about a sealed value that does not open: somebody may be changing the database behind our back.
 
+use zeroize::Zeroizing;
+
 use super::App;
 use crate::{
     audit::{self, Event, Kind, Origin},
     clock::Clock,
     entropy::Entropy,
     ids::UserId,
-    seal::OpenError,
+    seal::{OpenError, SealContext, Sealed},
     store::{Db, StoreError},
+    web::error::PageError,
 };
 
 /// A sealed value that does not open.
@@ -24,6 +27,25 @@ pub struct Unopened<'a> {
 }
 
 impl App {
+    /// Opens what waits for a person to come back with the `state` that it was sealed for. `unusable` is what she is
+    /// told if it does not open, which otherwise happens only after the encryption keys were changed meanwhile.
+    pub async fn open_pending(
+        &self,
+        (context, sealed): (&SealContext<'_>, &Sealed),
+        user: Option<&UserId>,
+        unusable: impl FnOnce(&OpenError) -> PageError,
+    ) -> Result<Zeroizing<Vec<u8>>, PageError> {
+        match self.sealer.open(context, sealed).await {
+            Ok(opened) => Ok(opened),
+            Err(OpenError::Unavailable(outage)) => Err(outage.into()),
+            Err(error) => {
+                // The state would find what is left of it, so the row is not named.
+                self.unopened(Unopened { table: context.table, row: "", user, error: &error }).await?;
+                Err(unusable(&error))
+            }
+        }
+    }
+
     /// Logs it each time, and records it once an hour: it may be asked for with every request. That the service which
     /// keeps the key is away is no such thing.
     pub async fn unopened(&self, value: Unopened<'_>) -> Result<(), StoreError> {

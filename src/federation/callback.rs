@@ -21,7 +21,7 @@ use super::{
     onward::{self, Onward},
 };
 use crate::{
-    app::{App, Unopened},
+    app::App,
     config::provider::{IssuerRule, Provider, ResponseIss},
     federation::discovery::Metadata,
     identity::session::BrowserSession,
@@ -169,19 +169,13 @@ fn check_response_iss(
     if right { Ok(()) } else { Err(SignInError::ResponseIssuer) }
 }
 
-/// What was sealed when the sign-in began. It does not open only after the encryption keys were changed meanwhile.
+/// What was sealed when the sign-in began.
 async fn open(app: &App, provider: &Provider, login: &Login, state: &str) -> Result<Pending, PageError> {
     let sealed = login.sealed.as_ref().ok_or_else(PageError::stale_link)?;
-    let opened = app.sealer.open(&login::seal_context(&provider.id, state), sealed).await;
-    let opened = match opened {
-        Ok(opened) => opened,
-        Err(OpenError::Unavailable(error)) => return Err(error.into()),
-        Err(error) => {
-            // The state would find what is left of the sign-in, so the row is not named.
-            app.unopened(Unopened { table: "logins", row: "", user: None, error: &error }).await?;
-            return Err(PageError::stale_link().with_reason(format!("pending sign-in: {error}")));
-        }
-    };
+    let context = login::seal_context(&provider.id, state);
+    let unusable =
+        |error: &OpenError| PageError::stale_link().with_reason(format!("pending sign-in: {error}"));
+    let opened = app.open_pending((&context, sealed), None, unusable).await?;
     serde_json::from_slice(&opened)
         .map_err(|error| PageError::unavailable(format!("pending sign-in: {:?}", error.classify())))
 }

@@ -1,7 +1,7 @@
 //! Where a sign-in leads that is for none of the interactions: to a page on which an account is connected.
 
 use crate::{
-    app::{App, Unopened},
+    app::App,
     ids::ProviderId,
     seal::{OpenError, SealContext, Sealed},
     store::logins::Login,
@@ -40,19 +40,11 @@ impl<'a> Onward<'a> {
     }
 }
 
-/// What was sealed when the sign-in began. It does not open only after the encryption keys were changed meanwhile.
+/// What was sealed when the sign-in began.
 pub(super) async fn open(app: &App, login: &Login, state: &str) -> Result<Option<String>, PageError> {
     let Some(sealed) = &login.onward else { return Ok(None) };
-    let opened = app.sealer.open(&context(&login.provider, state), sealed).await;
-    let opened = match opened {
-        Ok(opened) => opened,
-        Err(OpenError::Unavailable(error)) => return Err(error.into()),
-        Err(error) => {
-            // The state would find what is left of the sign-in, so the row is not named.
-            app.unopened(Unopened { table: "logins", row: "", user: None, error: &error }).await?;
-            return Err(PageError::stale_link().with_reason(format!("way onward: {error}")));
-        }
-    };
+    let unusable = |error: &OpenError| PageError::stale_link().with_reason(format!("way onward: {error}"));
+    let opened = app.open_pending((&context(&login.provider, state), sealed), None, unusable).await?;
     Ok(Some(String::from_utf8_lossy(&opened).into_owned()))
 }
 

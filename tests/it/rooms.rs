@@ -43,13 +43,11 @@ fn everybody_else_who_opens_something_is_known() {
     assert_eq!(
         files_with(r"\bsealer\s*\.\s*open\("),
         [
+            "src/app/unopened.rs",
             "src/audit/batches.rs",
-            "src/federation/callback.rs",
-            "src/federation/onward.rs",
             "src/federation/signed_out.rs",
             "src/jose/keys.rs",
             "src/seal/proof.rs",
-            "src/vault/connect/callback.rs",
             "src/vault/safe.rs",
         ]
     );

@@ -1,8 +1,8 @@
 //! The way back: `GET /connect/{connection}/callback`.
 //!
-//! Whatever can be refused without the vendor is refused before the `state` is used up. Then the `state` counts once, the
-//! code becomes tokens, the vendor is asked whose they are, and tokens, link and record are written in one transaction.
-//! Tokens that are not kept are ended at the vendor.
+//! Whatever can be refused without the vendor is refused before the `state` is used up. Then the `state` counts once,
+//! the code becomes tokens, the vendor is asked whose they are, and tokens, link and record are written in one
+//! transaction. Tokens that are not kept are ended at the vendor.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use super::{
     visit::{self, Way},
 };
 use crate::{
-    app::{App, Unopened},
+    app::App,
     config::connection::Connection as Configured,
     identity::session::BrowserSession,
     ids::SessionId,
@@ -154,20 +154,12 @@ async fn came_before(
     Err(visit::stale().with_reason("state already used").with_link("Connect again", way.path(configured)))
 }
 
-/// What was sealed when it began. It does not open only after the encryption keys were changed meanwhile.
+/// What was sealed when it began.
 async fn open(app: &App, connect: &Connect, state: &str) -> Result<Pending, PageError> {
     let sealed = connect.sealed.as_ref().ok_or_else(visit::stale)?;
-    let opened = app.sealer.open(&seal_context(connect, state), sealed).await;
-    let opened = match opened {
-        Ok(opened) => opened,
-        Err(OpenError::Unavailable(error)) => return Err(error.into()),
-        Err(error) => {
-            // The state would find what is left of it, so the row is not named.
-            let user = Some(&connect.user_id);
-            app.unopened(Unopened { table: "connects", row: "", user, error: &error }).await?;
-            return Err(visit::stale().with_reason(format!("pending connect: {error}")));
-        }
-    };
+    let unusable = |error: &OpenError| visit::stale().with_reason(format!("pending connect: {error}"));
+    let context = seal_context(connect, state);
+    let opened = app.open_pending((&context, sealed), Some(&connect.user_id), unusable).await?;
     serde_json::from_slice(&opened)
         .map_err(|error| PageError::unavailable(format!("pending connect: {:?}", error.classify())))
 }
