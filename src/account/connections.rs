@@ -21,7 +21,7 @@ use crate::{
         switched_off,
     },
     vault::{
-        disconnect,
+        disconnect, keep,
         state::{Loss, State, Trouble},
     },
     web::{
@@ -34,9 +34,6 @@ use crate::{
 
 /// How many of those who used a connection are shown.
 const SHOWN_USES: usize = 5;
-
-/// What people call an account fits on a line.
-const LONGEST_LABEL: usize = 60;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -163,8 +160,8 @@ pub(super) fn notice(changed: &str) -> Option<&'static str> {
     }
 }
 
-/// Checks the form and holds the row that it names, which must be hers: of what is another's it is said that it does not
-/// exist.
+/// Checks the form and holds the row that it names, which must be hers: of what is another's it is said that it does
+/// not exist.
 async fn hold(app: &App, session: &BrowserSession, form: &Params) -> Result<(Tx, Connection), PageError> {
     session.check_csrf(form.get("csrf"))?;
     let signed_in = session.signed_in().ok_or_else(PageError::stale_link)?;
@@ -209,10 +206,8 @@ async fn label(
     OwnForm(form): OwnForm,
 ) -> Result<Response, PageError> {
     let (mut tx, hers) = hold(&app, &session, &form).await?;
-    let written = form.get("label").unwrap_or_default();
-    let label: String = written.trim().chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
-    let label = Some(label.as_str()).filter(|label| !label.is_empty());
-    connections::set_label(&mut tx, &hers.id, label).await?;
+    let label = form.get("label").and_then(keep::label);
+    connections::set_label(&mut tx, &hers.id, label.as_deref()).await?;
     record_change(&app, tx, &hers, ("label", &origin)).await
 }
 

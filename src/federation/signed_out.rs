@@ -1,13 +1,13 @@
 //! The way out that leads through the provider (OpenID Connect RP-Initiated Logout 1.0): whoever signs out here is sent
 //! to sign out there too, and comes back to a page that says what has ended.
 //!
-//! Everything of ours has ended before the browser is sent on. So whatever becomes of the person there, she is out here.
+//! Everything of ours has ended before the browser is sent on. So whatever becomes of the person there, she is out
+//! here.
 
 use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ use crate::{
     store::sessions::EndedSession,
     web::{
         error::PageError,
-        page::{self, FormTargets, see_other},
+        page::{self, see_other},
         pages,
         request::PageForm,
     },
@@ -99,8 +99,7 @@ fn seal_context<'a>(session: &'a SessionId, provider: &'a ProviderId, since: Tim
     }
 }
 
-/// Sends a browser in which everything has ended on to sign out at the provider. It is sent by a page and not by a
-/// redirect: that would have to stay within the `form-action` of the page whose form this answers.
+/// Sends a browser in which everything has ended on to sign out at the provider.
 pub(super) async fn send(
     app: &App,
     (provider, ended): (&Provider, Option<&EndedSession>),
@@ -129,11 +128,7 @@ pub(super) async fn send(
         provider: provider.name.as_str().into(),
         href: url.to_string(),
     };
-    let mut response = page::render(StatusCode::OK, &view, &FormTargets::own());
-    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={url}")) {
-        response.headers_mut().insert(header::REFRESH, refresh);
-    }
-    Ok(response)
+    Ok(page::lead_on(&view, &url))
 }
 
 /// The ID token of the session that ended. Without it the provider asks her whether she means it, so none of what may

@@ -1,8 +1,8 @@
 //! First tokens are kept: those that a person has just fetched, over the old ones of the same account or in a new row.
 //!
 //! An account is pinned: what is kept under a connection's id is of one account for ever. Another one is a further
-//! connection where a person may have several, takes the place of the one before where the operator allows a change, and
-//! is refused everywhere else.
+//! connection where a person may have several, takes the place of the one before where the operator allows a change,
+//! and is refused everywhere else.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,6 +28,8 @@ use crate::{
     },
 };
 
+/// What people call an account fits on a line.
+const LONGEST_LABEL: usize = 60;
 /// How often it is begun anew when somebody else writes the same rows.
 const ATTEMPTS: u32 = 40;
 /// How long that somebody is given each time: together longer than a refresh may take.
@@ -61,6 +63,13 @@ pub struct Keeping<'a> {
     pub renews: Option<&'a ConnectionId>,
     /// What she calls it.
     pub label: Option<&'a str>,
+}
+
+/// What a person typed as the name of an account; none where she typed nothing that can be seen.
+pub fn label(typed: &str) -> Option<String> {
+    let label: String = typed.trim().chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
+    let label = label.trim();
+    (!label.is_empty()).then(|| label.to_owned())
 }
 
 /// Why nothing was kept.

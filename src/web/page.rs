@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use url::Url;
 
 use super::pages;
 
@@ -36,6 +37,17 @@ pub fn render(status: StatusCode, view: &impl Template, targets: &FormTargets) -
     );
     if let Ok(policy) = HeaderValue::try_from(policy) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Renders a page that sends the browser on to `href` by itself. A form's redirect must stay within the `form-action`
+/// of the form's page, and through which hosts a provider or a vendor leads people nobody knows; a page may lead
+/// anywhere.
+pub fn lead_on(view: &impl Template, href: &Url) -> Response {
+    let mut response = render(StatusCode::OK, view, &FormTargets::own());
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={href}")) {
+        response.headers_mut().insert(header::REFRESH, refresh);
     }
     response
 }

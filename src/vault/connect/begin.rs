@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -22,17 +21,13 @@ use crate::{
     oauth::pkce::CodeChallenge,
     secret::{Secret, TokenHash},
     store::connects::{self, Connect},
-    vault::vendor::Authorization,
+    vault::{keep, vendor::Authorization},
     web::{
         error::PageError,
-        page::{self, FormTargets},
-        pages,
+        page, pages,
         request::{Origin, OwnForm},
     },
 };
-
-/// What people call an account fits.
-const LONGEST_LABEL: usize = 64;
 
 /// What must come back with the person.
 #[derive(Deserialize)]
@@ -69,7 +64,7 @@ pub(super) async fn begin(
         user_id: signed_in.user_id.clone(),
         scope: visit.scopes.clone(),
         renews: visit.renews.as_ref().map(|row| row.id.clone()),
-        label: form.get("label").and_then(label),
+        label: form.get("label").and_then(keep::label),
         link_hash: visit.link.as_ref().map(|link| link.hash.clone()),
         sealed: None,
         created_at: now,
@@ -109,15 +104,7 @@ struct Written<'a> {
     link: Option<&'a str>,
 }
 
-/// What a person typed as the name of an account; none where she typed nothing that can be seen.
-fn label(typed: &str) -> Option<String> {
-    let label: String = typed.chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
-    let label = label.trim();
-    (!label.is_empty()).then(|| label.to_owned())
-}
-
-/// Sends the browser on with a page and not with a redirect: a form's redirect must stay within the page's
-/// `form-action`, and which hosts the vendor leads people through nobody knows.
+/// Sends the browser on to the vendor.
 fn send(app: &App, configured: &Configured, url: &Url) -> Response {
     let view = pages::Done {
         chrome: app.chrome(),
@@ -126,9 +113,5 @@ fn send(app: &App, configured: &Configured, url: &Url) -> Response {
         link: None,
         away: Some(pages::Away { href: url.to_string(), text: "Continue".into() }),
     };
-    let mut response = page::render(StatusCode::OK, &view, &FormTargets::own());
-    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={url}")) {
-        response.headers_mut().insert(header::REFRESH, refresh);
-    }
-    response
+    page::lead_on(&view, url)
 }
