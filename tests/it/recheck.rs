@@ -238,3 +238,23 @@ async fn it_is_asked_before_the_first_token_too(#[values(On::Sqlite, On::Postgre
     assert!(!ada.is_signed_in(&story).await);
     assert_eq!(story.server.recorded("token.issued").await, 1);
 }
+
+/// However many instances her apps come to at once.
+#[rstest]
+#[tokio::test]
+async fn it_is_asked_once_by_all_instances(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(story) = Story::rechecks(on).await else { return };
+    let one = There::comes(&story, "ada-1", json!({})).await;
+    let other = There::comes(&story, "ada-1", json!({})).await;
+    let twin = story.server.twin().await;
+    story.renews_to("second");
+    story.server.later(LIFE);
+    let (here, there) = tokio::join!(
+        one.client.refresh(&story.server, one.tokens.refresh()),
+        other.client.refresh(&twin, other.tokens.refresh()),
+    );
+    assert_eq!((here.status, there.status), (200, 200), "{} {}", here.body, there.body);
+    assert_eq!(story.asked_with().await, [REFRESH]);
+    let kept = story.kept().await.pop().unwrap();
+    assert_eq!((kept.state, kept.generation), (State::Active, 3), "two sign-ins and one refresh");
+}

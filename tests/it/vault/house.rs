@@ -5,19 +5,14 @@ use std::time::Duration;
 use chancery::{
     admin::Operator,
     entropy::Entropy,
-    ids::{ConnectionId, ConnectionName, UserId},
+    ids::{ConnectionName, UserId},
     oauth::scope::ScopeSet,
-    secret::Secret,
     store::connections::{self, Connection},
-    vault::{
-        revoke,
-        safe::{Kept, Place},
-        state::State,
-    },
+    vault::{revoke, state::State},
 };
 use wiremock::ResponseTemplate;
 
-use crate::support::{Browser, On, PLAIN, Server, Upstream, client::account};
+use crate::support::{Browser, On, PLAIN, Server, Upstream, client::account, vault::kept::keep_for};
 
 pub(super) const END: &str = "/account/connections/end";
 
@@ -85,43 +80,17 @@ pub(super) async fn user(server: &Server, browser: &Browser, name: &str) -> User
 /// An account of hers at the vendor, in this state; the first is the default.
 pub(super) async fn connected(server: &Server, user: &UserId, account: &str, state: State) -> Connection {
     let app = &server.app;
-    let now = server.clock.now();
-    let (id, name) = (ConnectionId::new(&server.clock, &Entropy::System), named("crm"));
-    let place = Place { id: &id, user, name: &name, generation: 1 };
-    let ready = app.vault.safe.prepare(&Entropy::System, place).await.unwrap();
-    let secret = |kind: &str| Secret::new(format!("{kind}-{account}"));
-    let tokens = Kept { access: secret("at"), refresh: Some(secret("rt")) }.seal(ready);
-    let is_default = connections::of_user_named(&app.db, user, &name).await.unwrap().is_empty();
-    let new = Connection {
-        id,
-        user_id: user.clone(),
-        name,
-        label: None,
-        is_default,
-        account: account.to_owned(),
-        account_name: Some(format!("ada at {account}")),
-        tenant: None,
-        scope: ScopeSet::parse("contacts deals").unwrap(),
-        details: sqlx::types::Json::default(),
-        state,
-        tokens,
-        generation: 1,
-        expires_at: Some(now.plus(Duration::from_secs(3600))),
-        refresh_expires_at: None,
-        refreshed_at: now,
-        refresh_due_at: None,
-        redeeming_since: None,
-        lease: 0,
-        lease_owner: None,
-        leased_until: None,
-        failures: 0,
-        next_attempt_at: None,
-        created_at: now,
-    };
-    let mut tx = app.db.begin().await.unwrap();
-    connections::insert(&mut tx, &new).await.unwrap();
-    tx.commit().await.unwrap();
-    new
+    let is_default = connections::of_user_named(&app.db, user, &named("crm")).await.unwrap().is_empty();
+    let (access, refresh) = (format!("at-{account}"), format!("rt-{account}"));
+    let id = keep_for(app, user, "crm", (&access, Some(&refresh)), |new| {
+        (new.is_default, new.state) = (is_default, state);
+        (new.account, new.account_name) = (account.to_owned(), Some(format!("ada at {account}")));
+        new.scope = ScopeSet::parse("contacts deals").unwrap();
+        new.details.0 = [].into();
+        new.expires_at = Some(server.clock.now().plus(Duration::from_secs(3600)));
+    })
+    .await;
+    connections::find(&app.db, &id).await.unwrap().unwrap()
 }
 
 pub(super) fn named(name: &str) -> ConnectionName {

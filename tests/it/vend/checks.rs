@@ -1,9 +1,10 @@
 //! Who gets nothing.
 
 use chancery::{
+    ids::ConnectionName,
     jose::{Signer, signer::SigningAlgorithm},
     store::switched_off::{self, Switch},
-    vault::state::Trouble,
+    vault::state::{State, Trouble},
 };
 use sqlx::Connection as _;
 
@@ -32,10 +33,7 @@ async fn what_the_resource_does_not_use_does_not_exist_for_it(
 ) {
     let server = serve(On::Sqlite).await.unwrap();
     let sent = adas(&server).await;
-    connected(&server, &sent, |other| {
-        other.name = ConnectionName::try_from("payroll".to_owned()).unwrap();
-    })
-    .await;
+    connected_at(&server, &sent, "payroll", |_| ()).await;
     let subject = if is_good { sent.access() } else { "x" };
     let got = vend_with(&server, subject, &[("audience", ""), (by, name)]).await;
     let whole = json!({

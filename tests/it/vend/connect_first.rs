@@ -1,6 +1,6 @@
 //! What a server is told when its person has to do something first.
 
-use chancery::vault::state::Loss;
+use chancery::vault::state::{Loss, State};
 
 use super::*;
 use crate::support::Log;

@@ -1,4 +1,5 @@
-//! What the person is told before a server gets the token of her account, and that nothing counts that she was not told.
+//! What the person is told before a server gets the token of her account, and that nothing counts that she was not
+//! told.
 
 use super::*;
 
@@ -116,8 +117,7 @@ async fn a_server_behind_another_gets_nothing() {
     let sections = sections().replace("    serves: tickets\n", exchange);
     let server = Server::start_with(On::Sqlite, &sections).await.unwrap();
     let sent = adas(&server).await;
-    connected(&server, &sent, |connection| {
-        connection.name = ConnectionName::try_from("payroll".to_owned()).unwrap();
+    connected_at(&server, &sent, "payroll", |connection| {
         connection.scope = ScopeSet::parse("salaries").unwrap();
     })
     .await;

@@ -86,3 +86,34 @@ async fn nobody_is_sent_to_connect_what_is_switched_off(#[values(On::Sqlite, On:
     assert_eq!(vend(&server, sent.access()).await.error(), "interaction_required");
     assert_eq!(server.rows("connect_links").await, 1);
 }
+
+/// Neither with a token of hers nor for a job: whoever her provider would not let in has nobody to stand by her.
+#[rstest]
+#[case::switched_off(true)]
+#[case::taken_out_of_the_configuration(false)]
+#[tokio::test]
+async fn nothing_is_handed_out_for_people_of_a_provider_that_is_gone(
+    #[case] is_known: bool,
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(server) = Server::start_with(on, &offline::with_jobs()).await else { return };
+    let mut config = server.app.config.clone();
+    if !is_known {
+        config.providers.clear();
+    }
+    let twin = server.twin_with(config).await;
+    let sent = adas(&server).await;
+    connected(&server, &sent, |_| ()).await;
+    let repo = [("scope", "repo")];
+    let (user, opened) =
+        (offline::sub(&sent), || server.app.vault.safe.opened() + twin.app.vault.safe.opened());
+    assert_eq!(vend(&server, sent.access()).await.status, 200);
+    assert_eq!((offline::job(&server, &user, &repo).await.status, opened()), (200, 2));
+    if is_known {
+        server.operator(&["provider", "disable", "test"]);
+    }
+    let (hers, its) = (vend(&twin, sent.access()).await, offline::job(&twin, &user, &repo).await);
+    for got in [hers, its] {
+        assert_eq!((got.status, got.error(), opened()), (400, "invalid_request", 2), "{}", got.body);
+    }
+}

@@ -7,29 +7,22 @@ mod cut_off;
 mod offline;
 mod service;
 mod tables;
+mod wiped;
 
 use std::time::Duration;
 
 use chancery::{
     clock::Timestamp,
-    ids::{ConnectionId, ConnectionName, UserId},
+    ids::{ConnectionId, UserId},
     oauth::scope::ScopeSet,
-    secret::Secret,
-    store::{
-        connection_uses,
-        connections::{self, Connection},
-    },
-    vault::{
-        safe::{Kept, Place},
-        state::State,
-    },
+    store::{connection_uses, connections::Connection},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
     authorization::futures_join,
-    support::{Browser, Client, On, PLAIN, Server, Tokens, client::post},
+    support::{Browser, Client, On, PLAIN, Server, Tokens, client::post, vault::kept::keep_for},
 };
 
 const TICKETS: &str = "https://mcp.acme.example/tickets";
@@ -105,59 +98,29 @@ async fn adas(server: &Server) -> Tokens {
     token(server, "ada", "tickets:read tickets:write").await
 }
 
-/// An account that the one whose token this is has connected: with the scope `repo` at GitHub, its token good for an
+/// An account at GitHub that the one whose token this is has connected: with the scope `repo`, its token good for an
 /// hour, and changed as the story wants.
 async fn connected(server: &Server, whose: &Tokens, change: impl FnOnce(&mut Connection)) -> ConnectionId {
-    let (app, now) = (&server.app, server.clock.now());
-    let user = UserId::parse(whose.claims()["sub"].as_str().unwrap()).unwrap();
-    let mut connection = Connection {
-        id: ConnectionId::new(&app.clock, &app.entropy),
-        user_id: user.clone(),
-        name: ConnectionName::try_from("github".to_owned()).unwrap(),
-        label: None,
-        is_default: true,
-        account: "583231".to_owned(),
-        account_name: Some("octocat".to_owned()),
-        tenant: Some("acme".to_owned()),
-        scope: ScopeSet::parse("repo read:org").unwrap(),
-        details: sqlx::types::Json([].into()),
-        state: State::Active,
-        tokens: sealed(server, &user, "github", None).await.1,
-        generation: 1,
-        expires_at: Some(now.plus(Duration::from_secs(3600))),
-        refresh_expires_at: None,
-        refreshed_at: now,
-        refresh_due_at: None,
-        redeeming_since: None,
-        lease: 0,
-        lease_owner: None,
-        leased_until: None,
-        failures: 0,
-        next_attempt_at: None,
-        created_at: now,
-    };
-    change(&mut connection);
-    let name = connection.name.to_string();
-    (connection.id, connection.tokens) = sealed(server, &user, &name, Some(connection.id)).await;
-    let mut tx = app.db.begin().await.unwrap();
-    connections::insert(&mut tx, &connection).await.unwrap();
-    tx.commit().await.unwrap();
-    connection.id
+    connected_at(server, whose, "github", change).await
 }
 
-async fn sealed(
+/// The same at another vendor.
+async fn connected_at(
     server: &Server,
-    user: &UserId,
+    whose: &Tokens,
     name: &str,
-    id: Option<ConnectionId>,
-) -> (ConnectionId, chancery::seal::Sealed) {
-    let app = &server.app;
-    let id = id.unwrap_or_else(|| ConnectionId::new(&app.clock, &app.entropy));
-    let name = ConnectionName::try_from(name.to_owned()).unwrap();
-    let place = Place { id: &id, user, name: &name, generation: 1 };
-    let ready = app.vault.safe.prepare(&app.entropy, place).await.unwrap();
-    let kept = Kept { access: Secret::new(ACCESS.into()), refresh: Some(Secret::new(REFRESH.into())) };
-    (id.clone(), kept.seal(ready))
+    change: impl FnOnce(&mut Connection),
+) -> ConnectionId {
+    let user = UserId::parse(whose.claims()["sub"].as_str().unwrap()).unwrap();
+    let end = server.clock.now().plus(Duration::from_secs(3600));
+    keep_for(&server.app, &user, name, (ACCESS, Some(REFRESH)), |connection| {
+        connection.tenant = Some("acme".to_owned());
+        connection.scope = ScopeSet::parse("repo read:org").unwrap();
+        connection.details.0 = [].into();
+        connection.expires_at = Some(end);
+        change(connection);
+    })
+    .await
 }
 
 /// A request for the token of GitHub; a parameter that is empty is left out.
@@ -243,8 +206,7 @@ async fn a_token_whose_end_nobody_knows_is_said_to_have_none() {
 async fn how_and_where_the_token_is_sent_is_said() {
     let server = serve(On::Sqlite).await.unwrap();
     let sent = adas(&server).await;
-    connected(&server, &sent, |connection| {
-        connection.name = ConnectionName::try_from("crm".to_owned()).unwrap();
+    connected_at(&server, &sent, "crm", |connection| {
         connection.scope = ScopeSet::parse("contacts").unwrap();
         connection.details.0 = [("host".to_owned(), "eu7.crm.example".to_owned())].into();
     })

@@ -6,7 +6,7 @@ use crate::support::client::account;
 const USER: &str = "urn:chancery:params:oauth:token-type:user";
 
 /// Two jobs, of which one may use GitHub.
-fn with_jobs() -> String {
+pub(super) fn with_jobs() -> String {
     let jobs = "  nightly: { secret: 0123456789-server-secret, name: Nightly report, \
                 redirect_uris: [\"https://nightly.acme.example/done\"] }\n  \
                 weekly: { secret: 0123456789-server-secret }\n";
@@ -23,12 +23,12 @@ async fn serve(on: On) -> Option<Server> {
 }
 
 /// Who the one is whose token this is.
-fn sub(whose: &Tokens) -> String {
+pub(super) fn sub(whose: &Tokens) -> String {
     whose.claims()["sub"].as_str().unwrap().to_owned()
 }
 
 /// The nightly job's request for her token.
-async fn job(server: &Server, user: &str, changed: &[(&'static str, &str)]) -> Tokens {
+pub(super) async fn job(server: &Server, user: &str, changed: &[(&'static str, &str)]) -> Tokens {
     let own = [("client_id", "nightly"), ("subject_token_type", USER)];
     let own: Vec<_> =
         own.into_iter().filter(|(name, _)| !changed.iter().any(|(other, _)| other == name)).collect();
@@ -105,8 +105,7 @@ async fn such_a_job_gets_nothing(#[case] changed: &[(&'static str, &str)], #[cas
     let server = serve(On::Sqlite).await.unwrap();
     let sent = adas(&server).await;
     for name in ["github", "payroll", "crm"] {
-        let name = ConnectionName::try_from(name.to_owned()).unwrap();
-        connected(&server, &sent, |one| one.name = name).await;
+        connected_at(&server, &sent, name, |_| ()).await;
     }
     let got = job(&server, &sub(&sent), changed).await;
     assert_eq!(got.error(), error, "{}", got.body);
