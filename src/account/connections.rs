@@ -67,7 +67,9 @@ pub(super) async fn of_user(
         connected.push(pages::Connected {
             connection: one.id.to_string(),
             title: title.into(),
-            account: shown_account(one).map(Into::into),
+            account: shown_account(one)
+                .filter(|_| configured.is_none_or(Configured::says_whose))
+                .map(Into::into),
             label: one.label.as_deref().map(Into::into),
             label_written: one.label.clone().unwrap_or_default(),
             state: state.into(),
@@ -91,7 +93,7 @@ pub(super) async fn of_user(
     Ok((connected, offered.collect()))
 }
 
-/// What people know the account by; nothing where the vendor does not tell.
+/// What people know the account by.
 fn shown_account(one: &Connection) -> Option<&str> {
     one.account_name.as_deref().or_else(|| Some(one.account.as_str()).filter(|account| !account.is_empty()))
 }

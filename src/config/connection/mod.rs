@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 
 use indexmap::IndexMap;
 
+use self::behaviour::Source;
 pub(super) use self::read::{Around, RESERVED_KEYS};
 pub use self::{
     app::{App, Discovery, OwnClient},
@@ -55,6 +56,14 @@ pub struct Connection {
     pub api: Vec<ResourceUri>,
     /// How much of it is handed out.
     pub limits: Limits,
+}
+
+impl Connection {
+    /// Whether anybody says whose an account is: the vendor, or its person by her user name. Where nobody does, all count as
+    /// the same, and what stands in a row of them is the connection's own name.
+    pub fn says_whose(&self) -> bool {
+        self.kind == Kind::Basic || self.app.behaviour.identity.source != Source::Nothing
+    }
 }
 
 /// How much of a connection is handed out.

@@ -58,7 +58,12 @@ pub(super) async fn show(
         vendor: configured.title.as_str().into(),
         person: person(&app, signed_in).await?,
         asker,
-        connected_as: visit.renews.as_ref().and_then(|row| row.account_name.as_deref()).map(Into::into),
+        connected_as: visit
+            .renews
+            .as_ref()
+            .filter(|_| configured.says_whose())
+            .and_then(|row| row.account_name.as_deref())
+            .map(Into::into),
         further: visit.further,
         uses: uses(&app, &visit, requested),
         offline: configured.offline.clients.iter().map(|id| app.config.client_name(id).into()).collect(),

@@ -10,10 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     clock::Timestamp,
-    config::connection::{
-        Connection as Configured, Kind,
-        behaviour::{Inject, Source},
-    },
+    config::connection::{Connection as Configured, behaviour::Inject},
     ids::{ConnectionId, ConnectionName},
     oauth::{scope::ScopeSet, token_exchange::TokenType},
     secret::Secret,
@@ -99,9 +96,7 @@ impl Vended {
         now: Timestamp,
     ) -> Self {
         let token = (access_token, connection.scope, connection.expires_at);
-        // Where nobody says whose account it is, what stands in the row is a name of our own.
-        let identity = &configured.app.behaviour.identity;
-        let is_told = identity.source != Source::Nothing || configured.kind == Kind::Basic;
+        let is_told = configured.says_whose();
         let account = Account {
             connection_id: connection.id,
             id: if is_told { connection.account } else { String::new() },

@@ -97,8 +97,10 @@ async fn a_key_that_nobody_can_try_takes_the_place_of_the_one_before() {
         let got = vend(&server, &sent, "status").await;
         assert_eq!(got.body["access_token"], key);
         // What nobody told is left out.
-        let account = got.body["account"].as_object().unwrap();
-        assert_eq!(account.keys().collect::<Vec<_>>(), ["connection_id"]);
+        let told = got.body["account"].as_object().unwrap();
+        assert_eq!(told.keys().collect::<Vec<_>>(), ["connection_id"]);
+        let page = ada.open(&server.url("/connect/status")).await.text();
+        assert!(!page.contains("Use the account"), "{page}");
     }
     assert_eq!((server.rows("connections").await, vendor.requests("/me").await.len()), (1, 0));
 }

@@ -186,6 +186,10 @@ async fn whose_account_it_is_the_userinfo_endpoint_tells(#[case] is_said: bool) 
     let got = vend(&story.server, &sent, "notes").await;
     assert_eq!(json!(got.body["account"].get("id")), if is_said { json!("ada-there") } else { Value::Null });
 
+    let page = account(&story.server, &ada, "ada").await.text();
+    let line = if is_said { "accounts Notes as ada-there Connected" } else { "accounts Notes Connected" };
+    assert!(page.contains(line), "{page}");
+
     story.login.answers("/userinfo", json_of(&json!({ "sub": "eve-there" })));
     story.gives("second");
     if is_said {
