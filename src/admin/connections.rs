@@ -14,8 +14,9 @@ use crate::{
         connections::{self, Connection},
         revocations,
         switched_off::{self, Switch},
+        vendor_clients::Forgotten,
     },
-    vault::{disconnect, state::Happened},
+    vault::{disconnect, state::Happened, vendor},
 };
 
 /// How many are ended in one transaction.
@@ -76,6 +77,18 @@ pub struct Connected {
 pub struct Disconnected {
     /// How many. The tokens of each are owed to its vendor.
     pub ended: usize,
+    /// The number under which the record has it, if there was anything to record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// What servers had called us that registered us on request, which no longer counts.
+#[derive(Debug, Serialize)]
+pub struct Unregistered {
+    /// The entry under `connections:`.
+    pub connection: String,
+    /// The clients that we were.
+    pub clients: Vec<Forgotten>,
     /// The number under which the record has it, if there was anything to record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -208,6 +221,14 @@ impl Operator<'_> {
 
     fn disconnected(&self, ended: usize) -> Disconnected {
         Disconnected { ended, reference: (ended > 0).then(|| self.origin.reference.to_string()) }
+    }
+
+    /// Has the authorization server of a remote MCP server register us anew, the next time that somebody connects.
+    pub async fn unregister(&self, name: &ConnectionName) -> Result<Unregistered, AdminError> {
+        self.overview(Some(name)).await?;
+        let clients = vendor::forget(self.db, (name, None), "operator", &self.origin, self.chance).await?;
+        let reference = (!clients.is_empty()).then(|| self.origin.reference.to_string());
+        Ok(Unregistered { connection: name.to_string(), clients, reference })
     }
 
     /// Switches one person's accounts of one name off, or on again. They stay connected.

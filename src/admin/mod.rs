@@ -10,7 +10,7 @@ mod shut_out;
 mod switches;
 
 pub use self::{
-    connections::{Connected, Disconnected, Entry, Overview, SwitchedAccounts},
+    connections::{Connected, Disconnected, Entry, Overview, SwitchedAccounts, Unregistered},
     person::{Account, Permission, Profile, Session},
     shut_out::{Act, Other, Receipt, Withdrawn},
     switches::Switched,

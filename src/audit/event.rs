@@ -99,6 +99,8 @@ kinds! {
     ConnectionSiteChosen = "connection.site_chosen" Success;
     /// A server behind a connection registered us as its client.
     ConnectionRegistered = "connection.registered" Success;
+    /// That no longer counts: the server has forgotten us, or an operator wants it to register us anew.
+    ConnectionUnregistered = "connection.unregistered" Success;
     /// The vendor of a connection gave new tokens, and they are kept.
     ConnectionRefreshed = "connection.refreshed" Success;
     /// The vendor of a connection gave no new token; it is asked again.

@@ -1,5 +1,7 @@
 //! Table `vendor_clients`: what authorization servers call us that registered us on request.
 
+use serde::Serialize;
+
 use super::{Db, StoreError, Tx, on};
 use crate::{clock::Timestamp, ids::ConnectionName};
 
@@ -12,6 +14,15 @@ pub struct Place<'a> {
     pub issuer: &'a str,
     /// Where codes are sent.
     pub redirect_uri: &'a str,
+}
+
+/// A client that we were.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct Forgotten {
+    /// Who had registered us.
+    pub issuer: String,
+    /// What we were called there.
+    pub client_id: String,
 }
 
 /// What we are called there.
@@ -51,4 +62,22 @@ pub async fn insert(
         .map(|done| done.rows_affected())
     })?;
     Ok(inserted == 1)
+}
+
+/// Forgets the clients that we are for a connection, or the one of this name.
+pub async fn forget(
+    tx: &mut Tx,
+    connection: &ConnectionName,
+    client_id: Option<&str>,
+) -> Result<Vec<Forgotten>, StoreError> {
+    on!(tx, |executor| {
+        sqlx::query_as(
+            "DELETE FROM vendor_clients WHERE connection = $1 AND ($2 IS NULL OR client_id = $2)
+             RETURNING issuer, client_id",
+        )
+        .bind(connection)
+        .bind(client_id)
+        .fetch_all(executor)
+        .await
+    })
 }

@@ -18,7 +18,7 @@ use url::Url;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
 use crate::support::{
-    Browser, Client, On, PLAIN, Server, Setup,
+    Browser, Client, On, PLAIN, Server, Setup, Tokens,
     client::{account, claims_of, post, sign_in},
 };
 
@@ -55,6 +55,7 @@ async fn theirs(on: On, hosts: &str) -> Option<(Server, String)> {
 /// Somebody who uses our ticket desk has an account there. She connects it, the desk's server gets its token, and when
 /// that is about to end another one.
 async fn connects_and_is_served(ours: &Server, theirs: &Server, server: &str) {
+    let before = ours.recorded("connection.refreshed").await;
     let (redirect_uri, browser) = (ours.url("/connect/notes/callback"), Browser::new());
     account(ours, &browser, "ada").await;
     let page = browser.open(&ours.url("/connect/notes")).await;
@@ -67,7 +68,23 @@ async fn connects_and_is_served(ours: &Server, theirs: &Server, server: &str) {
     let done = browser.submit(&allowed).await;
     assert!(done.text().contains("Your Notes account is connected"), "{}", done.text());
 
-    let sent = Client::desk().scope("tickets:read").obtain(ours, &browser, "ada").await;
+    let first = asks(ours, &browser, server).await;
+    assert_eq!((first.status, &first.body["scope"]), (200, &json!("tickets:read")), "{}", first.body);
+    ours.later(Duration::from_secs(first.body["expires_in"].as_u64().unwrap() - 30));
+    let second = asks(ours, &browser, server).await;
+    let refreshed = ours.recorded("connection.refreshed").await;
+    assert_eq!((second.status, refreshed), (200, before + 1), "{}", second.body);
+    for got in [&first, &second] {
+        let claims = claims_of(got.access());
+        assert_eq!((&claims["aud"], &claims["iss"]), (&json!(server), &json!(theirs.issuer)));
+        theirs.app.keys.verify_own(got.access()).expect("a token of theirs");
+    }
+    assert_ne!(first.access(), second.access());
+}
+
+/// The desk's server asks for the token of hers.
+async fn asks(ours: &Server, browser: &Browser, server: &str) -> Tokens {
+    let sent = Client::desk().scope("tickets:read").obtain(ours, browser, "ada").await;
     let form = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("client_id", "tickets-server"),
@@ -76,22 +93,7 @@ async fn connects_and_is_served(ours: &Server, theirs: &Server, server: &str) {
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
         ("resource", server),
     ];
-    let form = form.map(|(name, value)| (name, value.to_owned()));
-    let first = post(ours, &form).await;
-    assert_eq!((first.status, &first.body["scope"]), (200, &json!("tickets:read")), "{}", first.body);
-    ours.later(Duration::from_secs(first.body["expires_in"].as_u64().unwrap() - 30));
-    let sent = Client::desk().scope("tickets:read").obtain(ours, &browser, "ada").await;
-    let form = form.map(
-        |(name, value)| if name == "subject_token" { (name, sent.access().into()) } else { (name, value) },
-    );
-    let second = post(ours, &form).await;
-    assert_eq!((second.status, ours.recorded("connection.refreshed").await), (200, 1), "{}", second.body);
-    for got in [&first, &second] {
-        let claims = claims_of(got.access());
-        assert_eq!((&claims["aud"], &claims["iss"]), (&json!(server), &json!(theirs.issuer)));
-        theirs.app.keys.verify_own(got.access()).expect("a token of theirs");
-    }
-    assert_ne!(first.access(), second.access());
+    post(ours, &form.map(|(name, value)| (name, value.to_owned()))).await
 }
 
 #[rstest]
@@ -278,6 +280,69 @@ async fn a_server_that_takes_no_documents_registers_us(#[values(On::Sqlite, On::
     assert_eq!(client_id, event.detail("client_id"));
     assert_eq!((ours.rows("vendor_clients").await, ours.recorded("connection.registered").await), (1, 1));
     assert_eq!(theirs.rows("clients").await, 1);
+}
+
+/// Their server has lost what it knew of us. Its people are told to connect again, and can.
+#[rstest]
+#[tokio::test]
+async fn a_server_that_has_forgotten_us_registers_us_anew(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some((theirs, server)) = theirs(on, "").await else { return };
+    let ours = Server::start_with(on, &used(&server)).await.unwrap();
+    connects_and_is_served(&ours, &theirs, &server).await;
+    let lost = ours.last("connection.registered").await.detail("client_id");
+    theirs.execute("DELETE FROM clients".to_owned()).await;
+    ours.later(Duration::from_secs(3600));
+    let browser = Browser::new();
+    let got = asks(&ours, &browser, &server).await;
+    assert_eq!((got.status, got.error()), (503, "temporarily_unavailable"), "{}", got.body);
+    let event = ours.last("connection.unregistered").await;
+    assert_eq!((event.detail("client_id"), event.detail("issuer")), (lost.clone(), theirs.issuer.clone()));
+    assert_eq!(ours.reasons("connection.unregistered").await, ["invalid_client"]);
+    ours.later(Duration::from_secs(60));
+    let got = asks(&ours, &browser, &server).await;
+    assert_eq!((got.status, got.error()), (400, "interaction_required"), "{}", got.body);
+    assert_eq!(got.body["reason"], "needs_reconnect:revoked");
+    assert_ne!(ours.last("connection.registered").await.detail("client_id"), lost);
+    connects_and_is_served(&ours, &theirs, &server).await;
+    assert_eq!((ours.rows("vendor_clients").await, ours.rows("connections").await), (1, 1));
+}
+
+/// All instances go by it at once.
+#[rstest]
+#[tokio::test]
+async fn an_operator_has_us_registered_anew(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some((theirs, server)) = theirs(on, "").await else { return };
+    let ours = Server::start_with(on, &used(&server)).await.unwrap();
+    let twin = ours.twin().await;
+    let first = ask_where(&twin).await.unwrap();
+    assert_eq!(ask_where(&ours).await.unwrap(), first);
+    theirs.execute("DELETE FROM clients".to_owned()).await;
+    assert_eq!(ask_where(&ours).await.unwrap(), first, "nobody told us");
+    let told = ours.admin(&["connection", "unregister", "notes"]);
+    let known_as = first.query_pairs().find(|(name, _)| name == "client_id").unwrap().1.into_owned();
+    let line = format!("no longer used: 1\n  {known_as} at {}\nnumber    ", theirs.issuer);
+    assert!(told.out.starts_with(&line), "{} {}", told.out, told.err);
+    assert_eq!(ours.reasons("connection.unregistered").await, ["operator"]);
+    let second = ask_where(&twin).await.unwrap();
+    assert_ne!(second, first);
+    assert_eq!((ask_where(&ours).await.unwrap(), theirs.rows("clients").await), (second, 1));
+    let done = ours.operator(&["connection", "unregister", "notes"]);
+    assert_eq!(done["clients"].as_array().map(Vec::len), Some(1));
+    let told = ours.admin(&["connection", "unregister", "notes"]);
+    assert_eq!((told.code, told.out.as_str()), (0, "connection notes: no server had registered us\n"));
+}
+
+/// However many ask at one instance, it registers us once.
+#[tokio::test]
+async fn an_instance_registers_once_at_a_time() {
+    let host = host(about, registering).await;
+    let answer = json!({ "client_id": "c", "token_endpoint_auth_method": "none" });
+    let answer = ResponseTemplate::new(201).set_body_json(answer).set_delay(Duration::from_millis(100));
+    Mock::given(path("/register")).respond_with(answer).expect(1).mount(&host).await;
+    let keys = connected_to(&format!("{}/notes", host.uri()), "");
+    let ours = Server::start_with(On::Sqlite, &keys).await.unwrap();
+    let (one, two, three) = tokio::join!(ask_where(&ours), ask_where(&ours), ask_where(&ours));
+    assert!(one.is_ok() && one == two && two == three, "{one:?} {two:?} {three:?}");
 }
 
 /// Two instances that register at the same moment go on as one client.

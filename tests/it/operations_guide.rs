@@ -23,6 +23,7 @@ clients:
   code-agent: { secret: another-secret-of-an-agent, redirect_uris: ["http://127.0.0.1/callback"] }
 connections:
   github: { preset: github, client_id: Iv1.a629723c4ef3, client_secret: a-secret, use: { tickets: { "tickets:read": [repo] } } }
+  notes: { preset: mcp, name: Notes, url: "https://mcp.partner.example/notes" }
 "#;
 
 /// Ada, signed in, with an application that acts for her and an account that she connected.
@@ -43,6 +44,8 @@ INSERT INTO connections (id, user_id, name, is_default, account, scope, details,
                          lease, failures, created_at)
   VALUES ('0193a4f0-0000-7000-8000-00000000ada5', '0193a4f0-0000-7000-8000-00000000ada1', 'github', 1, '583231', 'repo',
           '{}', 'active', x'00', 1, 0, 0, 0, 0);
+INSERT INTO vendor_clients (connection, issuer, redirect_uri, client_id, created_at)
+  VALUES ('notes', 'https://login.partner.example', 'https://auth.acme.com/connect/notes/callback', 'c-1', 0);
 ";
 
 /// How things stand.
@@ -52,7 +55,8 @@ SELECT (SELECT CASE WHEN disabled_at IS NULL THEN 'in' ELSE 'out' END FROM users
   || ', grants ' || (SELECT count(*) FROM grants WHERE revoked_at IS NULL)
   || ', github ' || coalesce((SELECT state FROM connections), 'gone')
   || ', owed ' || (SELECT count(*) FROM revocations)
-  || ', off: ' || coalesce((SELECT group_concat(kind || ' ' || name) FROM switched_off), 'nothing')";
+  || ', off: ' || coalesce((SELECT group_concat(kind || ' ' || name) FROM switched_off), 'nothing')
+  || CASE WHEN EXISTS (SELECT 1 FROM vendor_clients) THEN '' ELSE ', registered nowhere' END";
 
 const AT_FIRST: &str = "in, sessions 1, grants 1, github active, owed 0, off: nothing";
 const IS_OUT: &str = "out, sessions 0, grants 0, github active, owed 0, off: nothing";
@@ -64,7 +68,7 @@ const BOTH: &str = "in, sessions 1, grants 1, github gone, owed 1, off: connecti
 
 /// What the blocks of the guide lead to, command by command. Each begins with the house as it was at first, unless it
 /// goes on with what the one before it left.
-const FOLLOWED: [(bool, &[(&str, &str)]); 9] = [
+const FOLLOWED: [(bool, &[(&str, &str)]); 10] = [
     (false, &[("user show ada@acme.com", AT_FIRST), ("user offboard ada@acme.com", OFFBOARDED)]),
     (
         false,
@@ -120,6 +124,13 @@ const FOLLOWED: [(bool, &[(&str, &str)]); 9] = [
             ("connection disconnect --name github", BOTH),
             ("connection list", BOTH),
         ],
+    ),
+    (
+        false,
+        &[(
+            "connection unregister notes",
+            "in, sessions 1, grants 1, github active, owed 0, off: nothing, registered nowhere",
+        )],
     ),
 ];
 

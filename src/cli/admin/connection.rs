@@ -22,6 +22,17 @@ pub(super) enum OfConnection {
     Enable(Switched),
     /// End accounts here and at the vendor: hers, everybody's of one name, or hers of one name
     Disconnect(Chosen),
+    /// Forget what the authorization server of a remote MCP server calls us: it registers us anew when the next person
+    /// connects
+    Unregister(Named),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Named {
+    /// The connection's name in the configuration
+    name: String,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +71,7 @@ impl OfConnection {
         match self {
             Self::List(chosen) | Self::Disconnect(chosen) => &chosen.common,
             Self::Disable(switched) | Self::Enable(switched) => &switched.common,
+            Self::Unregister(named) => &named.common,
         }
     }
 }
@@ -87,6 +99,10 @@ pub(super) async fn run(
         OfConnection::Disconnect(chosen) => disconnect(operator, chosen, out).await,
         OfConnection::Disable(switched) => switch(operator, switched, false, out).await,
         OfConnection::Enable(switched) => switch(operator, switched, true, out).await,
+        OfConnection::Unregister(asked) => {
+            let done = operator.unregister(&named(&asked.name)?).await?;
+            if asked.common.json { json(&done, out) } else { Ok(text::unregistered(&done, out)?) }
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use super::LetIn;
 use crate::admin::{
     Account, Act, Connected, Disconnected, Entry, Other, Overview, Permission, Profile, Receipt, Session,
-    Switched, SwitchedAccounts, Withdrawn,
+    Switched, SwitchedAccounts, Unregistered, Withdrawn,
 };
+use crate::store::vendor_clients::Forgotten;
 
 /// A switch.
 pub(super) fn switched(switched: &Switched, out: &mut impl Write) -> io::Result<()> {
@@ -119,6 +120,16 @@ pub(super) fn switched_accounts(done: &SwitchedAccounts, out: &mut impl Write) -
     let stands = if *enabled { "on" } else { "off" };
     writeln!(out, "accounts of user {user} at {connection} switched {stands}: {changed}")?;
     recorded(reference.as_deref(), out)
+}
+
+/// What servers had called us.
+pub(super) fn unregistered(done: &Unregistered, out: &mut impl Write) -> io::Result<()> {
+    if done.clients.is_empty() {
+        return writeln!(out, "connection {}: no server had registered us", done.connection);
+    }
+    let client = |gone: &Forgotten| format!("{} at {}", gone.client_id, gone.issuer);
+    list("no longer used", &done.clients, client, out)?;
+    recorded(done.reference.as_deref(), out)
 }
 
 fn list<T>(title: &str, things: &[T], line: impl Fn(&T) -> String, out: &mut impl Write) -> io::Result<()> {

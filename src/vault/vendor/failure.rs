@@ -94,6 +94,11 @@ impl VendorError {
         }
     }
 
+    /// Whether it says that it does not know us (RFC 6749 §5.2).
+    pub(super) fn is_unknown_client(&self) -> bool {
+        matches!(self, Self::Refused { code } if code == "invalid_client")
+    }
+
     /// Whether it may have done what it was asked for, and nobody can tell.
     pub const fn leaves_doubt(&self) -> bool {
         match self {

@@ -32,6 +32,7 @@ pub use self::{
     failure::VendorError,
     lines::Lines,
     redeem::Redemption,
+    registration::forget,
     revoke::Revoked,
 };
 use crate::{clock::Clock, config::connection::ConnectionName, entropy::Entropy, net::Kept, store::Db};
@@ -42,7 +43,15 @@ pub struct Vendors {
     db: Db,
     clock: Clock,
     entropy: Entropy,
-    documents: Mutex<HashMap<ConnectionName, Arc<Kept<Document, VendorError>>>>,
+    met: Mutex<HashMap<ConnectionName, Arc<Met>>>,
+}
+
+/// What a vendor has said of itself.
+#[derive(Default)]
+struct Met {
+    document: Kept<Document, VendorError>,
+    /// Held while it is asked to register us, so that it does so once for all who wait.
+    registering: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Vendors {
@@ -54,6 +63,6 @@ impl fmt::Debug for Vendors {
 impl Vendors {
     /// Nobody has been spoken to yet.
     pub fn new(lines: Lines, db: Db, clock: Clock, entropy: Entropy) -> Self {
-        Self { lines, db, clock, entropy, documents: Mutex::default() }
+        Self { lines, db, clock, entropy, met: Mutex::default() }
     }
 }

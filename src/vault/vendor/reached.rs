@@ -26,6 +26,8 @@ pub(super) struct Reached {
     /// What tokens are for, where that is said (RFC 8707).
     pub(super) resource: Option<String>,
     pub(super) client_id: String,
+    /// Whether it made that up when we asked it to register us.
+    pub(super) is_registered: bool,
     pub(super) client_auth: UpstreamClientAuth,
     pub(super) behaviour: Arc<Behaviour>,
 }
@@ -44,13 +46,10 @@ pub(super) struct Document {
     pub(super) code_challenge_methods_supported: Vec<String>,
     #[serde(default)]
     pub(super) client_id_metadata_document_supported: bool,
-    registration_endpoint: Option<Url>,
+    pub(super) registration_endpoint: Option<Url>,
     /// The resource that led to it.
     #[serde(skip)]
     pub(super) resource: Option<String>,
-    /// What it calls us, where it registered us.
-    #[serde(skip)]
-    client_id: Option<String>,
 }
 
 impl Vendors {
@@ -63,18 +62,19 @@ impl Vendors {
             known: app.known_hosts(),
             resource: None,
             client_id: app.client_id.clone(),
+            is_registered: false,
             client_auth: app.client_auth.clone(),
             behaviour: app.behaviour.clone(),
         };
         if let Some(discovery) = &app.discovery {
-            let kept = {
-                let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-                documents.entry(connection.name.clone()).or_default().clone()
+            let met = {
+                let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(met.entry(connection.name.clone()).or_default())
             };
             let line = self.lines.of(reached.known.as_deref());
-            // It is rare and large, and each request to a vendor would have room for it.
-            let fetch = Box::pin(self.fetch_document(connection, discovery, line));
-            let document = kept.get(connection.name.as_str(), &self.clock, fetch).await?;
+            // Both that are pinned are rare and large, and each request to a vendor would have room for them.
+            let fetch = Box::pin(fetch(app, discovery, line));
+            let document = met.document.get(connection.name.as_str(), &self.clock, fetch).await?;
             let urls = &mut reached.urls;
             urls.authorize.get_or_insert_with(|| document.authorization_endpoint.clone());
             urls.token.get_or_insert_with(|| document.token_endpoint.clone());
@@ -82,38 +82,14 @@ impl Vendors {
             urls.identity = urls.identity.take().or_else(|| document.userinfo_endpoint.clone());
             reached.issuer.get_or_insert_with(|| document.issuer.clone());
             reached.resource.clone_from(&document.resource);
-            if let Some(client_id) = &document.client_id {
-                reached.client_id.clone_from(client_id);
+            if let Some(own) = app.own.as_ref().filter(|_| !document.client_id_metadata_document_supported) {
+                let known = (&*document, &met.registering);
+                reached.client_id = Box::pin(self.registered(connection, own, known, line)).await?;
+                reached.is_registered = true;
             }
             reached.announces_iss = document.authorization_response_iss_parameter_supported;
         }
         Ok(reached)
-    }
-
-    /// Asks for its document, and has it register us where it can know us in no other way.
-    async fn fetch_document(
-        &self,
-        connection: &Connection,
-        discovery: &Discovery,
-        line: Line<'_>,
-    ) -> Result<Document, VendorError> {
-        let app = &connection.app;
-        let uri = match discovery {
-            Discovery::Document(url) => return fetch(app, url, line).await,
-            Discovery::Resource(uri) => uri,
-        };
-        let mut document = resource::fetch(app, uri, line).await?;
-        if let Some(own) = app.own.as_ref().filter(|_| !document.client_id_metadata_document_supported) {
-            let endpoint = document.registration_endpoint.as_ref().ok_or_else(|| {
-                VendorError::malformed(
-                    "has an authorization server that neither knows clients by their documents nor registers any: \
-                     register Chancery there and say which client_id it was given",
-                )
-            })?;
-            let at = (document.issuer.as_str(), endpoint);
-            document.client_id = Some(self.registered(connection, own, at, line).await?);
-        }
-        Ok(document)
     }
 
     /// Whether an authorization response is this vendor's, by its `iss` (RFC 9207 §2.4).
@@ -131,9 +107,13 @@ impl Vendors {
     }
 }
 
-/// Asks the vendor for its document. It must call itself what is configured, and name no address that we would not
-/// ask (OpenID Connect Discovery §4.3, RFC 8414 §3.3).
-async fn fetch(app: &App, url: &Url, line: Line<'_>) -> Result<Document, VendorError> {
+/// Asks for its document. It must call itself what is configured, and name no address that we would not ask (OpenID
+/// Connect Discovery §4.3, RFC 8414 §3.3).
+async fn fetch(app: &App, discovery: &Discovery, line: Line<'_>) -> Result<Document, VendorError> {
+    let url = match discovery {
+        Discovery::Document(url) => url,
+        Discovery::Resource(uri) => return resource::fetch(app, uri, line).await,
+    };
     let document: Document = line.to(url).get_json(url, MAX_DOCUMENT_BYTES).await?;
     if app.issuer.as_ref() != Some(&document.issuer) {
         return Err(VendorError::malformed("calls itself something else in its metadata than is configured"));

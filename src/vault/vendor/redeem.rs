@@ -52,7 +52,7 @@ impl Vendors {
         call = call.for_resource(&reached);
         let params = behaviour.token_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
-        self.redeem(call, &reached, &behaviour.answer, redemption.scopes).await
+        self.redeem((connection, &reached), call, &behaviour.answer, redemption.scopes).await
     }
 
     /// Redeems a refresh token. `held`: the scopes that it has, meant when the answer names none.
@@ -73,7 +73,7 @@ impl Vendors {
         let params = behaviour.refresh_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
         let paths = behaviour.refresh_answer.as_ref().unwrap_or(&behaviour.answer);
-        self.redeem(call, &reached, paths, held).await
+        self.redeem((connection, &reached), call, paths, held).await
     }
 
     /// Fetches a token of our client's own account there.
@@ -87,19 +87,22 @@ impl Vendors {
         }
         let params = behaviour.token_params.iter();
         call.params.extend(params.map(|(name, value)| (name.clone(), value.clone())));
-        self.redeem(call, &reached, &behaviour.answer, scopes).await
+        self.redeem((connection, &reached), call, &behaviour.answer, scopes).await
     }
 
     async fn redeem(
         &self,
+        (connection, reached): (&Connection, &Reached),
         call: Call<'_>,
-        reached: &Reached,
         paths: &AnswerPaths,
         asked: &ScopeSet,
     ) -> Result<Tokens, VendorError> {
         let response = self.send_as_client(call, reached).await?;
-        let answer = Answer::judge(response, &reached.behaviour, self.clock.now())?;
-        self.read(&answer, reached, paths, asked)
+        let answer = Answer::judge(response, &reached.behaviour, self.clock.now());
+        if reached.is_registered && answer.as_ref().is_err_and(VendorError::is_unknown_client) {
+            self.forgotten(connection, reached).await;
+        }
+        self.read(&answer?, reached, paths, asked)
     }
 
     /// The tokens in an answer that the vendor's token endpoint gave to the same client at a sign-in. `asked`: what was

@@ -1,18 +1,27 @@
-//! We register at servers that know no clients by their documents (RFC 7591): once for a connection and an issuer, for all
-//! instances. We are a public client there, whose codes PKCE binds, so there is no secret to keep.
+//! We register at servers that know no clients by their documents (RFC 7591): once for a connection and an issuer, for
+//! all instances. We are a public client there, whose codes PKCE binds, so there is no secret to keep. A server that
+//! does not know us any more registers us anew.
 
 use oauth2::http::{HeaderValue, Request, header};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Vendors, failure::VendorError, lines::Line};
+use super::{
+    Vendors,
+    failure::VendorError,
+    lines::Line,
+    reached::{Document, Reached},
+};
 use crate::{
     audit::{self, Event, Kind, Origin},
+    clock::Clock,
     config::connection::{Connection, OwnClient},
+    entropy::Entropy,
+    ids::ConnectionName,
     jose::json::parse_object,
     store::{
-        StoreError,
-        vendor_clients::{self, Place},
+        Db, StoreError,
+        vendor_clients::{self, Forgotten, Place},
     },
 };
 
@@ -34,13 +43,24 @@ impl Vendors {
         &self,
         connection: &Connection,
         own: &OwnClient,
-        (issuer, endpoint): (&str, &Url),
+        (document, registering): (&Document, &tokio::sync::Mutex<()>),
         line: Line<'_>,
     ) -> Result<String, VendorError> {
+        let issuer = &document.issuer;
         let place = Place { connection: &connection.name, issuer, redirect_uri: &own.redirect_uri };
         if let Some(known) = vendor_clients::find(&self.db, place).await? {
             return Ok(known);
         }
+        let _alone = registering.lock().await;
+        if let Some(known) = vendor_clients::find(&self.db, place).await? {
+            return Ok(known);
+        }
+        let endpoint = document.registration_endpoint.as_ref().ok_or_else(|| {
+            VendorError::malformed(
+                "has an authorization server that neither knows clients by their documents nor registers any: \
+                 register Chancery there and say which client_id it was given",
+            )
+        })?;
         let given = register(own, endpoint, line, self).await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -57,6 +77,40 @@ impl Vendors {
         let first = vendor_clients::find(&self.db, place).await?;
         Ok(first.ok_or(StoreError::Conflict)?)
     }
+
+    /// A server that registered us says that it does not know us, so that it is asked to do so again the next time. What
+    /// it gave to the client that it has forgotten is lost with it.
+    pub(super) async fn forgotten(&self, connection: &Connection, reached: &Reached) {
+        let (client, origin) = (Some(reached.client_id.as_str()), Origin::house(&self.entropy));
+        let chance = (&self.clock, &self.entropy);
+        let forgotten = forget(&self.db, (&connection.name, client), "invalid_client", &origin, chance).await;
+        if let Err(error) = forgotten {
+            tracing::error!(connection = %connection.name, %error, "a registration that is lost is still kept");
+        }
+    }
+}
+
+/// Forgets what servers call us for a connection, all or the client of this id, so that we are registered anew when we
+/// are to be known there again. `why`: the reason on record.
+pub async fn forget(
+    db: &Db,
+    (connection, client_id): (&ConnectionName, Option<&str>),
+    why: &'static str,
+    origin: &Origin,
+    (clock, entropy): (&Clock, &Entropy),
+) -> Result<Vec<Forgotten>, StoreError> {
+    let mut tx = db.begin().await?;
+    let forgotten = vendor_clients::forget(&mut tx, connection, client_id).await?;
+    for gone in &forgotten {
+        let event = Event::new(Kind::ConnectionUnregistered, origin)
+            .reason(why)
+            .detail("connection", connection)
+            .detail("issuer", &gone.issuer)
+            .detail("client_id", &gone.client_id);
+        audit::record(&mut tx, clock, entropy, &event).await?;
+    }
+    tx.commit().await?;
+    Ok(forgotten)
 }
 
 async fn register(
