@@ -1,5 +1,7 @@
 //! A short form of the run in `tests/storm`.
 
+#[path = "../storm/person.rs"]
+mod person;
 #[path = "../storm/rounds.rs"]
 mod rounds;
 #[path = "../storm/world.rs"]

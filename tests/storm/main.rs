@@ -19,6 +19,7 @@ mod browser;
 #[path = "../house/mod.rs"]
 #[expect(dead_code, reason = "shared with the stories, which need more of it")]
 mod house;
+mod person;
 mod rounds;
 mod world;
 
