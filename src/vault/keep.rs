@@ -44,6 +44,8 @@ pub struct Arrived {
     pub tokens: Kept,
     /// The vendor's scopes that they have.
     pub scope: ScopeSet,
+    /// Whether the vendor named them, so that they have no others.
+    pub names_scope: bool,
     /// What else the vendor said that callers of its API need.
     pub details: BTreeMap<String, String>,
     /// When the access token ends.
@@ -256,8 +258,12 @@ async fn again(
         };
         refresh_expires_at = before.refresh_expires_at;
     }
-    let adds = keeping.configured.app.behaviour.scopes.incremental == Incremental::Added && !lost;
-    let scope = if adds { arrived.scope.union(&before.scope) } else { arrived.scope.clone() };
+    let adds = keeping.configured.app.behaviour.scopes.incremental == Incremental::Added;
+    let scope = if adds && !lost && !arrived.names_scope {
+        arrived.scope.union(&before.scope)
+    } else {
+        arrived.scope.clone()
+    };
     // What was chosen once, such as a site, is not asked for again.
     let details = before.details.0.clone().into_iter().chain(arrived.details.clone()).collect();
     let renewed = Renewed {

@@ -157,6 +157,7 @@ impl Arrival {
         let arrived = Arrived {
             account,
             scope: tokens.scopes,
+            names_scope: tokens.names_scopes,
             details: tokens.details,
             expires_at: tokens.expires_at,
             refresh_expires_at: tokens.refresh_expires_at,

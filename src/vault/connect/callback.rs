@@ -215,6 +215,7 @@ async fn arrive(
     let arrived = Arrived {
         account,
         scope: tokens.scopes.clone(),
+        names_scope: tokens.names_scopes,
         details,
         expires_at: tokens.expires_at,
         refresh_expires_at: tokens.refresh_expires_at,

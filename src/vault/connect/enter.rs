@@ -71,6 +71,7 @@ async fn keep(
         account,
         tokens: Kept { access: entered.credential, refresh: None },
         scope: ScopeSet::default(),
+        names_scope: false,
         details: BTreeMap::new(),
         expires_at: None,
         refresh_expires_at: None,

@@ -39,6 +39,8 @@ pub struct Tokens {
     pub refresh_expires_at: Option<Timestamp>,
     /// What was granted; what was asked for, where the vendor does not say (RFC 6749 §5.1).
     pub scopes: ScopeSet,
+    /// Whether the vendor says so.
+    pub names_scopes: bool,
     /// What an MCP server needs beside the token: those that the preset names.
     pub details: BTreeMap<String, String>,
     /// The account, where the answer itself tells.
@@ -54,6 +56,7 @@ impl Tokens {
             expires_at: None,
             refresh_expires_at: None,
             scopes: ScopeSet::default(),
+            names_scopes: false,
             details: BTreeMap::new(),
             account: None,
         }
@@ -188,13 +191,15 @@ impl Answer {
         if kind.is_some_and(|kind| !paths.token_types.contains(&kind)) {
             return Err(VendorError::malformed("answered with a token of a type that we cannot use"));
         }
+        let named = self.scopes(&paths.scope, &behaviour.scopes);
         let assumed = behaviour.lifetime.map(|lifetime| now.plus(lifetime));
         Ok(Tokens {
             access_token,
             refresh_token: self.secret(&paths.refresh_token),
             expires_at: self.expiry(&paths.expires_in, now).or(assumed),
             refresh_expires_at: self.expiry(&paths.refresh_expires_in, now),
-            scopes: self.scopes(&paths.scope, &behaviour.scopes).unwrap_or_else(|| asked.clone()),
+            names_scopes: named.is_some(),
+            scopes: named.unwrap_or_else(|| asked.clone()),
             details: self.details(paths),
             account: None,
         })

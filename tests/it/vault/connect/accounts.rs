@@ -6,7 +6,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::{ACCESS, REFRESH, Story, ask};
-use crate::support::{Browser, On, upstream::json_of};
+use crate::support::{Browser, On, Server, Upstream, upstream::json_of};
 
 const OTHER: &str = r#"{"id": 2, "login": "hubot", "email": "hubot@acme.example"}"#;
 
@@ -220,4 +220,24 @@ async fn of_two_accounts_at_once_one_is_connected(#[values(On::Sqlite, On::Postg
     }
     assert_eq!(kept, 1);
     assert_eq!(connections::of_user(&story.server.app.db, &user).await.unwrap().len(), 1);
+}
+
+/// At a vendor that adds what she allowed before: what it says counts, and where it says nothing all of it is meant.
+#[rstest]
+#[case::nothing(None, "read repo")]
+#[case::all_of_it(Some("gist repo"), "gist repo")]
+#[case::less(Some("read"), "read")]
+#[tokio::test]
+async fn where_scopes_add_up_the_vendor_is_believed(#[case] named: Option<&str>, #[case] expected: &str) {
+    let vendor = Upstream::start().await;
+    let sections = super::sections(&vendor, "").replace("vendor: { ", "vendor: { incremental: added, ");
+    let story = Story { server: Server::start_with(On::Sqlite, &sections).await.unwrap(), vendor };
+    story.is(&json!({ "id": 583_231, "login": "octocat" }));
+    let browser = Browser::new();
+    story.gives(&json!({ "scope": "read repo" }));
+    story.connect(&browser, "ada").await;
+    story.gives(&json!({ "scope": named }));
+    story.connect(&browser, "ada").await;
+    let kept = story.connections(&browser).await.pop().unwrap();
+    assert_eq!((kept.generation, kept.scope), (2, ScopeSet::parse(expected).unwrap()));
 }

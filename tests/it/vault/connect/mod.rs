@@ -175,6 +175,7 @@ pub(super) async fn kept_directly(
         },
         tokens: Kept { access: Secret::new(format!("token-{account}")), refresh: None },
         scope: ScopeSet::default(),
+        names_scope: true,
         details: std::collections::BTreeMap::default(),
         expires_at: None,
         refresh_expires_at: None,
