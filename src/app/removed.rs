@@ -1,11 +1,11 @@
 //! Providers and connections that are taken out of the configuration.
 //!
 //! An instance that does not have one in its configuration refuses what stands on it from its first request on. Ending
-//! that for good is another thing: instances take up a new configuration one after the other, and one that still has the
-//! old one, or by mistake a wrong one, must not end what the others stand for. So each instance notes, again and again,
-//! what it has; what an entry stood behind is ended once none has noted it for [`GRACE`], or, since people would have to
-//! connect every account again, for [`CONNECTION_GRACE`]. Until then a configuration that was taken back costs nobody
-//! anything.
+//! that for good is another thing: instances take up a new configuration one after the other, and one that still has
+//! the old one, or by mistake a wrong one, must not end what the others stand for. So each instance notes, again and
+//! again, what it has; what an entry stood behind is ended once none has noted it for [`GRACE`], or, since people would
+//! have to connect every account again, for [`CONNECTION_GRACE`]. Until then a configuration that was taken back costs
+//! nobody anything.
 
 use std::time::Duration;
 

@@ -106,7 +106,8 @@ pub async fn seal_batch(
         members: members.iter().flat_map(Member::to_bytes).collect(),
         root: root.0.to_vec(),
         previous: previous.0.to_vec(),
-        // The head, sealed, is what makes the chain more than arithmetic: only who has the encryption key can extend it.
+        // The head, sealed, is what makes the chain more than arithmetic: only who has the encryption key can extend
+        // it.
         sealed: ready.seal(&head.0),
     };
     audit::insert_batch(&mut tx, &batch).await?;

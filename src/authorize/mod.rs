@@ -124,8 +124,8 @@ async fn authorize(
     Ok(Redirect::to(&app.path(&format!("/interaction/{}", interaction.id))).into_response())
 }
 
-/// The same request, of the person whom the client names by an ID token that it got of us (OpenID Connect Core §3.1.2.1).
-/// The other issuer gives no ID tokens, so there the parameter means nothing.
+/// The same request, of the person whom the client names by an ID token that it got of us (OpenID Connect Core
+/// §3.1.2.1). The other issuer gives no ID tokens, so there the parameter means nothing.
 fn of_person(app: &App, params: &Params, request: ValidatedRequest) -> Result<ValidatedRequest, Refused> {
     let idp = app.idp().filter(|_| request.purpose == Purpose::SignIn);
     let (Some(idp), Some(hint)) = (idp, params.get("id_token_hint")) else { return Ok(request) };

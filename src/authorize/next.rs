@@ -29,11 +29,11 @@ pub(super) enum Step {
     Refuse(OAuthError),
 }
 
-/// Whether a sign-in will do for this request: that of the person whom the client named, if it named one, and either made
-/// for the request, or young enough and of a kind that the client wants, where it did not insist on a new one. What was
-/// made for the request is young and strong enough in any case, since `federation` has held the provider to `max_age`,
-/// `acr_values` are a wish (OpenID Connect Core §3.1.2.1), and asking again would never end. One that was merely made
-/// meanwhile is not: nothing of what this request demands was asked of the provider.
+/// Whether a sign-in will do for this request: that of the person whom the client named, if it named one, and either
+/// made for the request, or young enough and of a kind that the client wants, where it did not insist on a new one.
+/// What was made for the request is young and strong enough in any case, since `federation` has held the provider to
+/// `max_age`, `acr_values` are a wish (OpenID Connect Core §3.1.2.1), and asking again would never end. One that was
+/// merely made meanwhile is not: nothing of what this request demands was asked of the provider.
 pub(super) fn sign_in_suffices(interaction: &Interaction, now: Timestamp, session: &SignedIn) -> bool {
     let request = &interaction.request;
     let age = now.since(session.auth_time).as_secs();

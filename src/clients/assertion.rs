@@ -61,8 +61,8 @@ enum AssertionError {
 #[derive(Debug)]
 pub(super) struct Presented<'p>(Unverified<'p>);
 
-/// The assertion that a request carries, and the client that it names: `client_id` may be left out, and must be the same
-/// where it is not (RFC 7521 §4.2).
+/// The assertion that a request carries, and the client that it names: `client_id` may be left out, and must be the
+/// same where it is not (RFC 7521 §4.2).
 pub(super) fn presented(params: &Params) -> Result<Option<(ClientId, Presented<'_>)>, ApiError> {
     let refused = |reason: String| ApiError::invalid_client(false, reason);
     let assertion = match (params.get("client_assertion_type"), params.get("client_assertion")) {

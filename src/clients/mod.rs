@@ -144,8 +144,8 @@ async fn at_authorization_server(app: &Arc<App>, id: &ClientId) -> Result<Client
         .ok_or_else(|| ClientError::Unknown(id.beginning()))
 }
 
-/// Only the file makes clients there. It may name one by its document, and with that vouches for it. One that may ask for
-/// grants for others is one that stands with a target.
+/// Only the file makes clients there. It may name one by its document, and with that vouches for it. One that may ask
+/// for grants for others is one that stands with a target.
 async fn at_identity_provider(app: &Arc<App>, id: &ClientId) -> Result<Client, ClientError> {
     let unknown = || ClientError::Unknown(id.beginning());
     let idp = app.config.idp.as_ref().ok_or_else(unknown)?;

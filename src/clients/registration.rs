@@ -247,8 +247,8 @@ fn redirect_uris_of(sent: &[String], policy: &DynamicRegistration) -> Result<Vec
     Ok(admitted)
 }
 
-/// The grants among those asked for that anybody may register for. A client that names none gets both, since MCP clients
-/// that leave them out expect to be refreshed.
+/// The grants among those asked for that anybody may register for. A client that names none gets both, since MCP
+/// clients that leave them out expect to be refreshed.
 fn grant_types_of(sent: Option<Vec<String>>) -> Result<Vec<GrantType>, ApiError> {
     let Some(sent) = sent else { return Ok(GrantType::BY_REGISTRATION.to_vec()) };
     let served: Vec<_> = GrantType::BY_REGISTRATION

@@ -3,8 +3,8 @@
 //!
 //! A [`Proof`] is read and verified here, for a token endpoint and for a resource server alike, together with the
 //! [`Nonces`] by which a server says how old a proof may be, and with what a resource server asks of a token that is
-//! bound ([`Presented`]). Who has to send a proof for a token, and what is bound to its key, is decided in `token`; that
-//! a proof counts once is decided by the database, in the transaction that it leads to.
+//! bound ([`Presented`]). Who has to send a proof for a token, and what is bound to its key, is decided in `token`;
+//! that a proof counts once is decided by the database, in the transaction that it leads to.
 
 mod binding;
 mod nonce;

@@ -1,9 +1,9 @@
 //! The nonces that we ask proofs to hold (RFC 9449 §8). A proof can be made long before it is used, dated into the
 //! future; whoever has a key for a minute could stock up on them. A nonce says that the proof was made lately.
 //!
-//! Nothing is stored: a nonce is a MAC over the window of time in which it was given out, under a key that all instances
-//! derive from the encryption keys. It is the same for everybody, since it proves a time and not a person; that a proof
-//! counts once is another check.
+//! Nothing is stored: a nonce is a MAC over the window of time in which it was given out, under a key that all
+//! instances derive from the encryption keys. It is the same for everybody, since it proves a time and not a person;
+//! that a proof counts once is another check.
 
 use std::time::Duration;
 

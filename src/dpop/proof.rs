@@ -61,8 +61,8 @@ pub enum ProofError {
 }
 
 impl Proof {
-    /// The proof in these headers, made for this method and for our `url`; none where none was sent. Nonce, access token
-    /// and whether it was used before are still to be checked.
+    /// The proof in these headers, made for this method and for our `url`; none where none was sent. Nonce, access
+    /// token and whether it was used before are still to be checked.
     pub fn of(
         headers: &HeaderMap,
         method: &Method,

@@ -1,5 +1,5 @@
-//! What would become of an identity assertion (ID-JAG) that an operator has at hand: every check of the token endpoint, by
-//! the same functions, each met or not. The issuer is asked for its keys and nobody for anything else; nothing is
+//! What would become of an identity assertion (ID-JAG) that an operator has at hand: every check of the token endpoint,
+//! by the same functions, each met or not. The issuer is asked for its keys and nobody for anything else; nothing is
 //! written, and the assertion is as good as before.
 
 use super::{Asker, By, Explanation, Finding, Person, Way, switched_off, ways};

@@ -1,8 +1,9 @@
 //! Why somebody may, or may not: an operator's question, answered with every rule that speaks to it, for and against.
 //!
 //! The rules are asked by the same code as at the endpoints, of the same facts; nothing is written, nobody outside is
-//! asked, but for the keys of an assertion that is at hand. A [`Case`] is the question, a [`Way`] one of the ways in which the client could come by a token, and what
-//! stands in each way is a list of [`Finding`]s in the order in which the endpoints ask.
+//! asked, but for the keys of an assertion that is at hand. A [`Case`] is the question, a [`Way`] one of the ways in
+//! which the client could come by a token, and what stands in each way is a list of [`Finding`]s in the order in which
+//! the endpoints ask.
 
 mod assertion;
 mod client;

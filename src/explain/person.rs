@@ -19,8 +19,8 @@ pub enum Found {
     Several(Vec<Account>),
 }
 
-/// Finds an account at a provider by `ISSUER#SUBJECT`, by the user's id, by its subject, or by an address. An address is
-/// a label that several people may have, so it counts only where nothing else fits.
+/// Finds an account at a provider by `ISSUER#SUBJECT`, by the user's id, by its subject, or by an address. An address
+/// is a label that several people may have, so it counts only where nothing else fits.
 pub async fn find(db: &Db, provider: &ProviderId, sought: &str) -> Result<Found, StoreError> {
     let mut accounts = by_key(db, provider, sought).await?;
     if accounts.is_empty() {

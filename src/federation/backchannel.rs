@@ -1,8 +1,8 @@
 //! `POST /login/{provider}/backchannel-logout`: the provider says that a session of its own is over, and what was born
 //! of it here ends (OpenID Connect Back-Channel Logout).
 //!
-//! Whatever is refused burns nothing: the token's `jti` is spent in the transaction in which it takes effect. A fault of
-//! ours, or keys that cannot be had, is a 503, upon which a provider may send the same token again.
+//! Whatever is refused burns nothing: the token's `jti` is spent in the transaction in which it takes effect. A fault
+//! of ours, or keys that cannot be had, is a 503, upon which a provider may send the same token again.
 
 use std::sync::Arc;
 

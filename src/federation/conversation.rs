@@ -1,5 +1,5 @@
-//! What is said between us and a provider once a person has come back from it: the code becomes tokens, the ID token
-//! is proved, userinfo fills the gaps, and what remains is an identity. Nothing is written meanwhile, so a provider that
+//! What is said between us and a provider once a person has come back from it: the code becomes tokens, the ID token is
+//! proved, userinfo fills the gaps, and what remains is an identity. Nothing is written meanwhile, so a provider that
 //! fails half-way leaves nothing behind.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! `POST /logout`: the person leaves this service, in this browser or everywhere, and what was born in the sessions that
-//! end loses its access. What she allowed stays remembered.
+//! `POST /logout`: the person leaves this service, in this browser or everywhere, and what was born in the sessions
+//! that end loses its access. What she allowed stays remembered.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -2,7 +2,8 @@
 //!
 //! `GET /login` chooses the provider, `GET /login/{provider}` sends the browser there, the callback makes a session of
 //! what comes back. Other rooms know none of it: they send the browser to `/login?interaction=ID` and find it back at
-//! `/interaction/ID`, with a session; or to `/login?onward=/connect/…`, and find it back there. No vendor is named here; how each behaves is in its preset.
+//! `/interaction/ID`, with a session; or to `/login?onward=/connect/…`, and find it back there. No vendor is named
+//! here; how each behaves is in its preset.
 
 mod backchannel;
 mod callback;

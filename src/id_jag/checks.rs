@@ -24,8 +24,8 @@ pub fn restrictions(verified: &Verified, bound_to: Option<&Thumbprint>) -> Resul
     if verified.claims().contains_key("authorization_details") {
         return Err(Refusal::AuthorizationDetails);
     }
-    // RFC 7800 §3.1; a proof by RFC 9449 shows who holds the key (ID-JAG §9.8.1.2). Any other way to confirm is one that
-    // we cannot check.
+    // RFC 7800 §3.1; a proof by RFC 9449 shows who holds the key (ID-JAG §9.8.1.2). Any other way to confirm is one
+    // that we cannot check.
     let Some(cnf) = verified.claims().get("cnf") else { return Ok(false) };
     let members = cnf.as_object().filter(|members| members.len() == 1);
     let jkt = members.and_then(|members| members.get("jkt")).and_then(Value::as_str);

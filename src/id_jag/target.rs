@@ -41,8 +41,9 @@ pub fn resource<'c>(
     }
 }
 
-/// The scopes that the request asks for, of an assertion that gives these; empty where it asks for none. An assertion all of whose scopes are unknown at
-/// the resource was made for something else (Enterprise-Managed Authorization §7.6.2).
+/// The scopes that the request asks for, of an assertion that gives these; empty where it asks for none. An assertion
+/// all of whose scopes are unknown at the resource was made for something else (Enterprise-Managed Authorization
+/// §7.6.2).
 pub fn scope(given: Option<&ScopeSet>, params: &Params, resource: &Resource) -> Result<ScopeSet, Refusal> {
     let known = |scope: &ScopeSet| scope.iter().any(|scope| resource.scopes.contains_key(scope));
     if given.is_some_and(|scope| !scope.is_empty() && !known(scope)) {

@@ -127,7 +127,8 @@ impl BrowserSession {
         Ok(())
     }
 
-    /// Leaves a note for a later page of this browser, which lasts for an hour. To be called outside of any transaction.
+    /// Leaves a note for a later page of this browser, which lasts for an hour. To be called outside of any
+    /// transaction.
     pub async fn leave_note(&self, name: &str, note: &impl Serialize) -> Result<(), PageError> {
         self.record.insert(name, note).await.map_err(unavailable)
     }

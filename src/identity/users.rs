@@ -1,8 +1,8 @@
 //! From a verified identity to a user: the one function, for sign-in and for ID-JAG alike.
 //!
-//! A person is found by the key of her account, (issuer, subject). An account that is seen for the first time is a known
-//! person's only where the operator says so ([`link`](super::link)), and else makes a new user. The provider's entry
-//! rules are asked in here, so that no caller can forget them.
+//! A person is found by the key of her account, (issuer, subject). An account that is seen for the first time is a
+//! known person's only where the operator says so ([`link`](super::link)), and else makes a new user. The provider's
+//! entry rules are asked in here, so that no caller can forget them.
 
 use sqlx::types::Json;
 

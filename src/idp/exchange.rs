@@ -1,10 +1,10 @@
 //! Token exchange for a grant at the authorization server of somebody else (RFC 8693,
-//! draft-ietf-oauth-identity-assertion-authz-grant §4.3): a client shows that a person signed in for it, and asks for our
-//! word for her.
+//! draft-ietf-oauth-identity-assertion-authz-grant §4.3): a client shows that a person signed in for it, and asks for
+//! our word for her.
 //!
 //! In order: the form of the request; what is presented, and whether the person still stands as she did; the target and
-//! its resource, which the operator declared together or which there are not; the rules; and last whether the sign-in is
-//! fresh and strong enough, so that nobody is asked to sign in again for nothing.
+//! its resource, which the operator declared together or which there are not; the rules; and last whether the sign-in
+//! is fresh and strong enough, so that nobody is asked to sign in again for nothing.
 
 use std::sync::Arc;
 
@@ -131,8 +131,8 @@ async fn issue(
     })
 }
 
-/// The entry of the table that the request names: an audience, exact to the byte, and one of its resources. A client that
-/// is not listed there is told no more than that it cannot have it.
+/// The entry of the table that the request names: an audience, exact to the byte, and one of its resources. A client
+/// that is not listed there is told no more than that it cannot have it.
 fn place_of<'a>(asked: &ExchangeRequest<'_>, idp: Idp<'a>, client: &ClientId) -> Result<Place<'a>, ApiError> {
     let refuse = |text: &'static str| ApiError::new(ErrorCode::InvalidTarget, text);
     let unknown = |reason: String| {
@@ -158,8 +158,8 @@ fn place_of<'a>(asked: &ExchangeRequest<'_>, idp: Idp<'a>, client: &ClientId) ->
     Ok(Place { target, resource, client_there })
 }
 
-/// What of the scopes asked for the table and the rules leave; of its defaults where none are asked for. A grant without
-/// any scope would leave it to the target how far our word goes, so there is none.
+/// What of the scopes asked for the table and the rules leave; of its defaults where none are asked for. A grant
+/// without any scope would leave it to the target how far our word goes, so there is none.
 fn allowed(
     signed_in: &SignedIn,
     client: &ClientId,
@@ -206,8 +206,8 @@ fn subject_of(SignedIn { grant, standing }: &SignedIn, target: &Target) -> Resul
     })
 }
 
-/// Whether the person signed in recently and strongly enough for the target (§4.3.3). What to ask of her is told, so that
-/// the client can have her sign in again (RFC 9470 §3).
+/// Whether the person signed in recently and strongly enough for the target (§4.3.3). What to ask of her is told, so
+/// that the client can have her sign in again (RFC 9470 §3).
 fn check_sign_in(app: &App, SignedIn { grant, .. }: &SignedIn, target: &Target) -> Result<(), ApiError> {
     let age = grant.auth_time.map(|auth_time| app.clock.now().since(auth_time));
     let stale = target.max_age.is_some_and(|oldest| age.is_none_or(|age| age > oldest));

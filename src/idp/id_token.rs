@@ -1,6 +1,6 @@
 //! The ID token (OpenID Connect Core §2): who signed in, when and how, for one client. It comes back to us when the
-//! client asks for a grant in the person's name, and says then which permission it stands on; or when it has her sign in
-//! once more, and says then who must come.
+//! client asks for a grant in the person's name, and says then which permission it stands on; or when it has her sign
+//! in once more, and says then who must come.
 
 use serde::Serialize;
 

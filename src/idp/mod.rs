@@ -2,8 +2,8 @@
 //!
 //! It signs people in for the clients that the operator declared there (OpenID Connect), through the operator's
 //! providers as always; and it gives those clients grants (ID-JAG) at the authorization servers of others, as far as a
-//! table of the operator's and the rules go. The rooms `authorize` and `token` serve both issuers; here is what only this
-//! one has: the ID token, userinfo, the exchange for a grant, its metadata and keys.
+//! table of the operator's and the rules go. The rooms `authorize` and `token` serve both issuers; here is what only
+//! this one has: the ID token, userinfo, the exchange for a grant, its metadata and keys.
 
 mod exchange;
 mod id_jag;

@@ -97,8 +97,8 @@ async fn of_id_token(
     in_force(app, request, &verified, grant).map_err(|why| unusable(&why))
 }
 
-/// What an ID token whose signature holds must say (draft-ietf-oauth-identity-assertion-authz-grant §4.3.3): it is of this
-/// issuer, for the client that presents it and nobody else, and not over. It is our own, so no clock can differ.
+/// What an ID token whose signature holds must say (draft-ietf-oauth-identity-assertion-authz-grant §4.3.3): it is of
+/// this issuer, for the client that presents it and nobody else, and not over. It is our own, so no clock can differ.
 fn check(app: &App, request: &TokenRequest, verified: Verified) -> Result<Verified, SubjectError> {
     if verified.text("iss")? != app.config.issuer(Role::IdentityProvider).as_str() {
         return Err(SubjectError::Issuer);

@@ -13,8 +13,8 @@ use super::json::Object;
 pub struct Thumbprint(String);
 
 impl Thumbprint {
-    /// The thumbprint of a public key as somebody wrote it; none of one whose kind has no thumbprint. What else is said of
-    /// the key does not matter.
+    /// The thumbprint of a public key as somebody wrote it; none of one whose kind has no thumbprint. What else is said
+    /// of the key does not matter.
     pub fn of(jwk: &Object) -> Option<Self> {
         const REQUIRED: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
         let members = jwk.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));

@@ -26,8 +26,8 @@ pub enum TokenType {
     IdJag,
     /// A JWT of which nothing else is said.
     Jwt,
-    /// No token at all but the id of a person of ours, the `sub` of her tokens. It proves nothing: what may be had for it
-    /// is what the operator lets the client have by itself.
+    /// No token at all but the id of a person of ours, the `sub` of her tokens. It proves nothing: what may be had for
+    /// it is what the operator lets the client have by itself.
     User,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A client that asks for itself, with no user behind it, may have what its own entry in the configuration lists, and
 //! nothing else: `allow` only ever restricts. Of `allow` it must meet `clients`; the other lists speak of people. A
-//! client that comes with an assertion of the user's provider must meet that provider's `id_jag.allow` as well. One that
-//! wants a grant for the authorization server of somebody else must stand in that target's `client_ids`.
+//! client that comes with an assertion of the user's provider must meet that provider's `id_jag.allow` as well. One
+//! that wants a grant for the authorization server of somebody else must stand in that target's `client_ids`.
 //!
 //! It is asked when a request is authorized and again at every refresh, with the rules as they stand then. A
 //! [`Decision`] names the first rule that refused; a [`Trace`] is what every rule said, for and against.

@@ -1,8 +1,8 @@
 //! Moving every sealed value to the first key, so that the others can be left out of the configuration.
 //!
-//! Only data keys are unwrapped and wrapped again: no value is opened. A value is replaced if it is still, byte for byte,
-//! the one that was rewrapped, so whoever writes a new one meanwhile wins, and what is under the first key already is
-//! passed over: the job may be broken off, begun again, and run twice at once.
+//! Only data keys are unwrapped and wrapped again: no value is opened. A value is replaced if it is still, byte for
+//! byte, the one that was rewrapped, so whoever writes a new one meanwhile wins, and what is under the first key
+//! already is passed over: the job may be broken off, begun again, and run twice at once.
 
 use std::{num::NonZeroU32, time::Duration};
 

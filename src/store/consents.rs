@@ -51,7 +51,8 @@ pub async fn find(
     .await)
 }
 
-/// Writes what a person answered who was asked for `asked` by a request of that time: `consent` is what she allowed of it.
+/// Writes what a person answered who was asked for `asked` by a request of that time: `consent` is what she allowed of
+/// it.
 ///
 /// What she was not asked about stays, and what she left unticked is withdrawn; but not what she has allowed since, in
 /// another tab, for this one knew nothing of it. Nothing stays of what was allowed to a client with other addresses or

@@ -8,7 +8,8 @@ use crate::{clock::Timestamp, seal::Sealed};
 pub struct Known {
     /// Its id.
     pub key_id: String,
-    /// Since when nobody seals with it, and nothing is sealed by it, as far as is known. `None`: it seals, or has sealed.
+    /// Since when nobody seals with it, and nothing is sealed by it, as far as is known. `None`: it seals, or has
+    /// sealed.
     pub idle_since: Option<Timestamp>,
 }
 

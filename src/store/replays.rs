@@ -45,8 +45,8 @@ pub struct OneTime {
     pub holder: Option<ClientId>,
 }
 
-/// Spends it. `false`: it was spent before, and not by its holder. Two transactions that spend the same one wait for each other, so that one
-/// of them has it, and only if that one commits.
+/// Spends it. `false`: it was spent before, and not by its holder. Two transactions that spend the same one wait for
+/// each other, so that one of them has it, and only if that one commits.
 pub async fn spend(tx: &mut Tx, once: &OneTime, now: Timestamp) -> Result<bool, StoreError> {
     let spent: Option<(String,)> = on!(tx, |executor| {
         sqlx::query_as(

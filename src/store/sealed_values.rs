@@ -1,7 +1,7 @@
 //! Every column that holds sealed values, as the job that rewraps them and the count of what refers to a key see it.
 //!
-//! A value names its key behind two bytes of format: the length of the id, and the id. That much of the envelope is read
-//! here in SQL, so that nothing is opened, and the millions that are under the right key never leave the database.
+//! A value names its key behind two bytes of format: the length of the id, and the id. That much of the envelope is
+//! read here in SQL, so that nothing is opened, and the millions that are under the right key never leave the database.
 
 use sqlx::AssertSqlSafe;
 
@@ -164,8 +164,8 @@ pub async fn count_all(db: &Db, column: &Column) -> Result<u64, StoreError> {
     Ok(count.unsigned_abs())
 }
 
-/// Up to `most` values of a column that are not sealed by this key, of rows behind `after`, in the order of their primary
-/// keys.
+/// Up to `most` values of a column that are not sealed by this key, of rows behind `after`, in the order of their
+/// primary keys.
 pub async fn others(
     db: &Db,
     column: &Column,

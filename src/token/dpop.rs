@@ -1,7 +1,7 @@
 //! The pipeline's step for DPoP (RFC 9449 §5): which key a token request proves, before any grant looks at it.
 //!
-//! Nothing is spent here. That a proof counts once is decided by [`TokenRequest::begin`](super::TokenRequest::begin), in
-//! the transaction in which a grant takes effect, so that a refused request leaves its proof as good as its code.
+//! Nothing is spent here. That a proof counts once is decided by [`TokenRequest::begin`](super::TokenRequest::begin),
+//! in the transaction in which a grant takes effect, so that a refused request leaves its proof as good as its code.
 
 use std::borrow::Cow;
 

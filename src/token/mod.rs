@@ -1,7 +1,7 @@
-//! The token endpoints (OAuth 2.1 §3.2), one for each role. The pipeline owns the steps that every grant shares, in their
-//! order: the parameters are parsed, the client proves itself and, where its tokens are bound to one, a key (RFC 9449),
-//! the grant is one that we serve and the client may use. A grant then verifies its own credential and consumes it in one
-//! transaction with what it records; the pipeline signs.
+//! The token endpoints (OAuth 2.1 §3.2), one for each role. The pipeline owns the steps that every grant shares, in
+//! their order: the parameters are parsed, the client proves itself and, where its tokens are bound to one, a key (RFC
+//! 9449), the grant is one that we serve and the client may use. A grant then verifies its own credential and consumes
+//! it in one transaction with what it records; the pipeline signs.
 
 pub mod actor;
 pub mod dpop;

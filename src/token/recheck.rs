@@ -1,10 +1,10 @@
-//! Whether a person's provider still stands by her (`sign_in.recheck: upstream`): asked before a token, so that whoever is
-//! disabled there is out within the life of one access token, whether or not the provider says so by itself.
+//! Whether a person's provider still stands by her (`sign_in.recheck: upstream`): asked before a token, so that whoever
+//! is disabled there is out within the life of one access token, whether or not the provider says so by itself.
 //!
 //! It is asked with the tokens of her sign-in, which are kept as a connection: its refresh token is redeemed by the
 //! vault, which loses none; where there is no refresh token, its identity URL is asked with the access token. A
-//! provider that says no, and tokens with which nobody can ask any more, end her sessions there and what was born in them.
-//! A provider that says nothing is another matter: then its last word holds for a while.
+//! provider that says no, and tokens with which nobody can ask any more, end her sessions there and what was born in
+//! them. A provider that says nothing is another matter: then its last word holds for a while.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,8 +26,8 @@ use crate::{
     web::{error::ApiError, request::Origin},
 };
 
-/// How long the provider's word holds without being asked for again: while a person goes from her sign-in to her client,
-/// or several clients come at once.
+/// How long the provider's word holds without being asked for again: while a person goes from her sign-in to her
+/// client, or several clients come at once.
 const HOLDS: Duration = Duration::from_secs(60);
 
 /// How long its last word holds while it gives none.

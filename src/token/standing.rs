@@ -38,8 +38,8 @@ pub struct Standing {
     pub uses: Option<Uses>,
 }
 
-/// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she is
-/// and what of `scope` she may have and still allows.
+/// Looks the user up, asks her provider's entry rules and the policy again and looks for her consent. Answers who she
+/// is and what of `scope` she may have and still allows.
 pub async fn confirm(
     app: &App,
     (user, identity): (&UserId, &IdentityId),
@@ -99,8 +99,8 @@ pub async fn confirm_absent(app: &App, user: &UserId, client: &ClientId) -> Resu
     Err(refused)
 }
 
-/// The user, if she is not shut out, nothing between her and the client is switched off, and her provider still lets her
-/// in.
+/// The user, if she is not shut out, nothing between her and the client is switched off, and her provider still lets
+/// her in.
 async fn look_up(
     app: &App,
     (user, identity): (&UserId, &IdentityId),

@@ -1,7 +1,7 @@
 //! The end of a connection: its row goes, and its tokens are owed to the vendor, to be revoked there.
 //!
-//! Every vend reads the row. So once the transaction is committed nothing is handed out any more, by whichever instance,
-//! and what the vendor does with its tokens is [`super::revoke`]'s to see to.
+//! Every vend reads the row. So once the transaction is committed nothing is handed out any more, by whichever
+//! instance, and what the vendor does with its tokens is [`super::revoke`]'s to see to.
 
 use crate::{
     audit::{self, Event, Kind},

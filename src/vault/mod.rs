@@ -1,9 +1,9 @@
 //! The token vault: people's accounts elsewhere, whose tokens we keep, refresh, and hand to the servers they use.
 //!
 //! Only [`safe`] opens what is sealed. [`state`] says how a connection stands. [`vendor`] speaks to the other side.
-//! [`connect`] leads a person there and back, [`keep`] keeps the tokens that she fetched, as [`sign_in`] does those of a
-//! sign-in, [`refresh`] gets new ones, and [`vend`] hands them out, beside those of a [`service`]. [`disconnect`] ends a
-//! connection, and [`revoke`] its tokens at the vendor.
+//! [`connect`] leads a person there and back, [`keep`] keeps the tokens that she fetched, as [`sign_in`] does those of
+//! a sign-in, [`refresh`] gets new ones, and [`vend`] hands them out, beside those of a [`service`]. [`disconnect`]
+//! ends a connection, and [`revoke`] its tokens at the vendor.
 
 pub mod client_document;
 pub mod connect;

@@ -1,8 +1,8 @@
 //! Tokens of connections that are gone are revoked at their vendors, in the background.
 //!
 //! What is owed is a row. Whoever takes it has [`LEASE`] to settle it, else it is taken again; so one that died in the
-//! midst of it loses nothing, and the vendor is asked twice at worst, which does no harm. No transaction is open while a
-//! vendor is asked.
+//! midst of it loses nothing, and the vendor is asked twice at worst, which does no harm. No transaction is open while
+//! a vendor is asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -171,7 +171,8 @@ impl NotRevoked {
         }
     }
 
-    /// How long until the next attempt: between half and all of a time that doubles, and not before the vendor wants it.
+    /// How long until the next attempt: between half and all of a time that doubles, and not before the vendor wants
+    /// it.
     fn wait(&self, attempts: i64, entropy: &Entropy) -> Duration {
         let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 16)).unwrap_or_default();
         let (whole, least) = match self {

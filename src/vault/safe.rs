@@ -1,7 +1,7 @@
 //! The safe: the one place where tokens of connections are sealed and opened.
 //!
-//! Every opening is counted. Nobody needs more of them than there are requests, so a rate beyond [`MANY_OPENS`] is told to
-//! the log as something to look at: somebody may be emptying the vault.
+//! Every opening is counted. Nobody needs more of them than there are requests, so a rate beyond [`MANY_OPENS`] is told
+//! to the log as something to look at: somebody may be emptying the vault.
 
 use std::{
     fmt,

@@ -1,6 +1,6 @@
-//! Tokens of accounts that are the operator's own (RFC 6749 §4.4). They are kept in memory while they are good and fetched
-//! anew before they end, once for all who want one of this instance. No harm is done when they are lost: the vendor gives
-//! another.
+//! Tokens of accounts that are the operator's own (RFC 6749 §4.4). They are kept in memory while they are good and
+//! fetched anew before they end, once for all who want one of this instance. No harm is done when they are lost: the
+//! vendor gives another.
 
 use std::{
     collections::BTreeMap,

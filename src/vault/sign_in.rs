@@ -1,9 +1,9 @@
 //! The tokens of a sign-in, kept as a connection, so that the provider's own APIs need no second screen.
 //!
-//! A sign-in asks for what the connection needs, too. Whether anything is kept of it, the person is signed in: the rules
-//! of the connection, an outage, or a fault of ours cost her the connection alone. What is not kept is forgotten and not
-//! ended at the provider, where that could end her sign-in or her consent. A connection that was ended comes back by no
-//! sign-in, before she has connected the account herself.
+//! A sign-in asks for what the connection needs, too. Whether anything is kept of it, the person is signed in: the
+//! rules of the connection, an outage, or a fault of ours cost her the connection alone. What is not kept is forgotten
+//! and not ended at the provider, where that could end her sign-in or her consent. A connection that was ended comes
+//! back by no sign-in, before she has connected the account herself.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -184,8 +184,8 @@ impl Arrival {
         Err(StoreError::Conflict.into())
     }
 
-    /// Whether tokens were kept before, and no connection of that name is left. Where the provider is to be asked by them,
-    /// they are kept all the same.
+    /// Whether tokens were kept before, and no connection of that name is left. Where the provider is to be asked by
+    /// them, they are kept all the same.
     async fn was_ended(&self) -> Result<bool, StoreError> {
         if self.provider.recheck == Recheck::Upstream {
             return Ok(false);

@@ -1,7 +1,7 @@
 //! The states of a connection, and what leads from one to the next: pure, so that every way is tested.
 //!
-//! While somebody signs in at the vendor there is no connection yet, and after a disconnect there is none any more. What
-//! lies between is [`State`]; that a token is being refreshed at the moment is a lease and no state of its own.
+//! While somebody signs in at the vendor there is no connection yet, and after a disconnect there is none any more.
+//! What lies between is [`State`]; that a token is being refreshed at the moment is a lease and no state of its own.
 
 use std::fmt;
 

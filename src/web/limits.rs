@@ -62,8 +62,8 @@ pub struct Limits {
     pub begun: Limit<IpAddr>,
     /// Tokens of a connection that one client has for one person, as the connection's entry says.
     pub vends: HashMap<ConnectionName, Limit<(ClientId, UserId)>>,
-    /// Links that one client has made for one person and connection, each of which writes a row. A client that asks again
-    /// is given the same link; ten that differ are enough for anything that it may need.
+    /// Links that one client has made for one person and connection, each of which writes a row. A client that asks
+    /// again is given the same link; ten that differ are enough for anything that it may need.
     pub links: Limit<(ClientId, UserId, ConnectionName)>,
 }
 

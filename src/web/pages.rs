@@ -1,9 +1,9 @@
 //! The pages that people see. Each is a struct of plain values that a room fills and askama renders from
 //! `templates/`; the types of [`shown`] keep what strangers wrote from reordering or flooding a page.
 //!
-//! No page holds a script, an inline style or anything from another host, so the policy
-//! `default-src 'none'; style-src 'self'; img-src 'self'` fits them all. Links and forms name paths of
-//! ours, save the way [`Back`] to a client, [`Leaving`] for a provider and [`Away`]; [`Chrome`] puts the issuer's path before them.
+//! No page holds a script, an inline style or anything from another host, so the policy `default-src 'none'; style-src
+//! 'self'; img-src 'self'` fits them all. Links and forms name paths of ours, save the way [`Back`] to a client,
+//! [`Leaving`] for a provider and [`Away`]; [`Chrome`] puts the issuer's path before them.
 
 mod account;
 mod connect;

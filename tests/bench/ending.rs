@@ -1,9 +1,9 @@
 //! From "disabled" to refused: how long after an operator's command a person, a client and a provider are refused at
 //! `chancery serve`. On PostgreSQL the command runs beside one instance and another one is asked; SQLite has but one.
 //!
-//! `cargo bench --bench ending`. `CHANCERY_BENCH_POSTGRES` names an empty database. The instance is asked again and again
-//! all the while. "command" is how long the command takes altogether, a process of its own; "refused after" is from the
-//! time at which it has ended, and nothing if the instance refused before that.
+//! `cargo bench --bench ending`. `CHANCERY_BENCH_POSTGRES` names an empty database. The instance is asked again and
+//! again all the while. "command" is how long the command takes altogether, a process of its own; "refused after" is
+//! from the time at which it has ended, and nothing if the instance refused before that.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,11 +1,11 @@
 //! Grants of programs per second, where no person waits: ID-JAG assertions (RFC 7523), tokens of people's accounts that
-//! the vault has in hand, and client credentials at `chancery serve` on SQLite and on PostgreSQL, durable, the last beside
-//! npm `oidc-provider`, which keeps everything in memory, in one run on one machine.
+//! the vault has in hand, and client credentials at `chancery serve` on SQLite and on PostgreSQL, durable, the last
+//! beside npm `oidc-provider`, which keeps everything in memory, in one run on one machine.
 //!
 //! `cargo bench --bench machine`, after `tests/run --only interop` has installed the peer. `CHANCERY_BENCH_POSTGRES`
-//! names an empty database; `CHANCERY_BENCH_CORE=0` gives the measured server that core alone. Every answer of a grant is
-//! an ES256 access token for one resource; the subject token of every vend is one. "signatures" is the share of the server's processor time that checking the
-//! assertion's signature takes, by the time that the same check takes here.
+//! names an empty database; `CHANCERY_BENCH_CORE=0` gives the measured server that core alone. Every answer of a grant
+//! is an ES256 access token for one resource; the subject token of every vend is one. "signatures" is the share of the
+//! server's processor time that checking the assertion's signature takes, by the time that the same check takes here.
 
 #![expect(
     clippy::unwrap_used,

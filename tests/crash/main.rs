@@ -1,6 +1,6 @@
-//! A thousand times `kill -9` in the midst of a refresh, on SQLite and on PostgreSQL: `cargo test --test crash`, or with
-//! another number of rounds behind `--`. PostgreSQL is where `CHANCERY_TEST_POSTGRES` says, and left out if it says
-//! `skip`. Fails if a connection was lost without a mark.
+//! A thousand times `kill -9` in the midst of a refresh, on SQLite and on PostgreSQL: `cargo test --test crash`, or
+//! with another number of rounds behind `--`. PostgreSQL is where `CHANCERY_TEST_POSTGRES` says, and left out if it
+//! says `skip`. Fails if a connection was lost without a mark.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The MCP conformance suite: what it asks of an authorization server, and its example clients. Its other scenarios bring
-//! an authorization server of their own and judge a client; there the clients are what can be pointed at us.
+//! The MCP conformance suite: what it asks of an authorization server, and its example clients. Its other scenarios
+//! bring an authorization server of their own and judge a client; there the clients are what can be pointed at us.
 
 use chancery::{clock::Clock, entropy::Entropy};
 use jsonwebtoken::Algorithm;

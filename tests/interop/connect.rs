@@ -1,5 +1,5 @@
-//! The life of a connection at a vendor that we did not write: a person connects her account in her browser, a server uses
-//! it, the tokens are renewed, the vendor takes them back, she connects it again, and disconnects it.
+//! The life of a connection at a vendor that we did not write: a person connects her account in her browser, a server
+//! uses it, the tokens are renewed, the vendor takes them back, she connects it again, and disconnects it.
 
 use std::time::Duration;
 
@@ -154,8 +154,8 @@ pub(crate) async fn a_connection_lives_and_ends<V: Vendor>(server: &Server, vend
     assert_eq!(story.vend().await["reason"], "not_connected");
 }
 
-/// npm `oidc-provider`, which replaces the refresh token of a public client at each use and ends the grant when one comes
-/// twice.
+/// npm `oidc-provider`, which replaces the refresh token of a public client at each use and ends the grant when one
+/// comes twice.
 struct Npm(Peer);
 
 impl Vendor for Npm {

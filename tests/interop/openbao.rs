@@ -1,5 +1,5 @@
-//! OpenBao keeps the encryption key, set up as docs/keys.md says. A house with a key of its own moves there, and then the
-//! key is rotated, OpenBao is sealed, our policy is taken back, and the key is deleted.
+//! OpenBao keeps the encryption key, set up as docs/keys.md says. A house with a key of its own moves there, and then
+//! the key is rotated, OpenBao is sealed, our policy is taken back, and the key is deleted.
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,5 @@
-//! The vault before an authorization server that we did not write: npm `oidc-provider`, which replaces a public client's
-//! refresh token at each use, and ends the whole grant when one comes twice.
+//! The vault before an authorization server that we did not write: npm `oidc-provider`, which replaces a public
+//! client's refresh token at each use, and ends the whole grant when one comes twice.
 
 #[path = "../house/kept.rs"]
 pub(super) mod kept;

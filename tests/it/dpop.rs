@@ -1,5 +1,5 @@
-//! Proofs of possession at the token endpoint (DPoP, RFC 9449 §4, §5 and §8): what a proof must be, that it counts once,
-//! and the nonce in it. What is bound to its key is told in `dpop_binding`.
+//! Proofs of possession at the token endpoint (DPoP, RFC 9449 §4, §5 and §8): what a proof must be, that it counts
+//! once, and the nonce in it. What is bound to its key is told in `dpop_binding`.
 
 use std::time::Duration;
 

@@ -38,8 +38,8 @@ fn notes(server: &Server) -> Connection {
     server.app.config.connections.get(&name).unwrap().clone()
 }
 
-/// The other company's Chancery, which stands before its MCP server and takes documents of clients from `hosts`, and the
-/// address of that server.
+/// The other company's Chancery, which stands before its MCP server and takes documents of clients from `hosts`, and
+/// the address of that server.
 async fn theirs(on: On, hosts: &str) -> Option<(Server, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}/tickets", listener.local_addr().unwrap());
@@ -265,7 +265,8 @@ async fn a_server_of_the_operators_own_network_is_asked() {
     assert!(matches!(error, VendorError::Unavailable { .. }), "asked, and nobody there: {error:?}");
 }
 
-/// Where their server takes no documents it registers us, once for all our instances and for as long as it is the issuer.
+/// Where their server takes no documents it registers us, once for all our instances and for as long as it is the
+/// issuer.
 #[rstest]
 #[tokio::test]
 async fn a_server_that_takes_no_documents_registers_us(#[values(On::Sqlite, On::Postgres)] on: On) {

@@ -1,5 +1,5 @@
-//! What is ended at one instance, or by an operator beside it, is refused by another one on the same database within five
-//! seconds: refresh tokens, sessions, and assertions about whoever it was.
+//! What is ended at one instance, or by an operator beside it, is refused by another one on the same database within
+//! five seconds: refresh tokens, sessions, and assertions about whoever it was.
 
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// What is left of it: the error of a refresh, whether she is signed in, and the error of an assertion; none where all
-    /// is well.
+    /// What is left of it: the error of a refresh, whether she is signed in, and the error of an assertion; none where
+    /// all is well.
     async fn left(&mut self) -> (String, bool, String) {
         let refreshed = self.desk.refresh(self.at, self.tokens.refresh()).await;
         if refreshed.status == 200 {

@@ -1,5 +1,5 @@
-//! Requests that come at the same moment, each with an assertion of its own (`private_key_jwt`, RFC 7523 §2.2): one wins,
-//! and losing spends nothing.
+//! Requests that come at the same moment, each with an assertion of its own (`private_key_jwt`, RFC 7523 §2.2): one
+//! wins, and losing spends nothing.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! No secret in the log, at any level, and none in the database that is not sealed: neither of ours nor of a client's, a
-//! person's or a provider's, whether a request goes well or badly.
+//! No secret in the log, at any level, and none in the database that is not sealed: neither of ours nor of a client's,
+//! a person's or a provider's, whether a request goes well or badly.
 
 use std::collections::BTreeMap;
 

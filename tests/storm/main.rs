@@ -1,8 +1,8 @@
-//! A hundred storms: 200 vends at once, over one process on SQLite and over three on PostgreSQL, each time at the moment
-//! when the vendor's token has ended; then a fifth as many while one process is killed, and while one is stopped.
-//! `cargo test --release --test storm`, or with other numbers of rounds behind `--`: `-- 100 20`. PostgreSQL is where
-//! `CHANCERY_TEST_POSTGRES` says, and left out if it says `skip`. Fails if anybody was refused, the vendor was asked more
-//! than once a storm, or a connection was lost without a mark.
+//! A hundred storms: 200 vends at once, over one process on SQLite and over three on PostgreSQL, each time at the
+//! moment when the vendor's token has ended; then a fifth as many while one process is killed, and while one is
+//! stopped. `cargo test --release --test storm`, or with other numbers of rounds behind `--`: `-- 100 20`. PostgreSQL
+//! is where `CHANCERY_TEST_POSTGRES` says, and left out if it says `skip`. Fails if anybody was refused, the vendor was
+//! asked more than once a storm, or a connection was lost without a mark.
 
 #![expect(
     clippy::unwrap_used,

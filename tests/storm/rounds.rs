@@ -149,8 +149,8 @@ async fn storm(world: &mut World, tally: &mut Tally) {
     }
 }
 
-/// A round in which one of the processes ends: all callers are answered by the others, or by the next where it was alone,
-/// and the connection works, or is marked if the process was killed.
+/// A round in which one of the processes ends: all callers are answered by the others, or by the next where it was
+/// alone, and the connection works, or is marked if the process was killed.
 async fn storm_while(world: &mut World, fault: Fault, tally: &mut Tally) {
     let before = world.counted().await;
     world.slow_down(SLOW).await;

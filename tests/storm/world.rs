@@ -2,7 +2,8 @@
 //! as what the person signs in with, she with her browser, and a server that uses her account.
 //!
 //! The vendor replaces a refresh token at each use and ends the whole grant when one comes twice, which the stories of
-//! `tests/interop/vault.rs` prove of it. Its access tokens live for seconds, since the clock of a process cannot be moved.
+//! `tests/interop/vault.rs` prove of it. Its access tokens live for seconds, since the clock of a process cannot be
+//! moved.
 
 use std::{
     fs::File,

@@ -1,4 +1,5 @@
-//! `chancery admin`: what an operator may do to people, clients, providers and connected accounts, on the database of a configuration.
+//! `chancery admin`: what an operator may do to people, clients, providers and connected accounts, on the database of a
+//! configuration.
 
 mod connection;
 mod text;

@@ -34,8 +34,8 @@ pub(super) struct Addresses<'a> {
 const NOTES: &str = "{ \"notes:read\": { description: Read your notes, default: true }, \
                      \"notes:write\": { description: Add and change notes } }";
 
-/// The company whose people sign in at the test provider. Its agent comes in by that provider's word, and goes out to the
-/// other company by Chancery's own.
+/// The company whose people sign in at the test provider. Its agent comes in by that provider's word, and goes out to
+/// the other company by Chancery's own.
 pub(super) fn ours(addresses: &Addresses<'_>) -> String {
     let Addresses { issuer, provider, sample, elsewhere, other, other_sample } = addresses;
     format!(

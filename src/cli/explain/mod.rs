@@ -45,7 +45,8 @@ pub(super) struct Args {
     /// The resource, by its name or its URI
     #[arg(long, value_name = "NAME", required_unless_present_any = ["refusal", "assertion"])]
     resource: Option<String>,
-    /// The scopes asked for, separated by spaces or each by an option of its own. Default: none, so the resource's defaults
+    /// The scopes asked for, separated by spaces or each by an option of its own. Default: none, so the resource's
+    /// defaults
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// A claim that an assertion of the provider would have; JSON, or else text. May be repeated
@@ -58,8 +59,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["client", "user", "resource", "scopes"])]
     refusal: Option<String>,
     /// An identity assertion (ID-JAG) in a file, or - for the standard input: what would become of it if the client, or
-    /// else the one that it names, presented it with the resource and the scopes that are named here. Its issuer is asked
-    /// for its keys; it is not used up
+    /// else the one that it names, presented it with the resource and the scopes that are named here. Its issuer is
+    /// asked for its keys; it is not used up
     #[arg(long, value_name = "FILE", conflicts_with_all = ["refusal", "user", "claims", "by"])]
     assertion: Option<PathBuf>,
     /// Print JSON

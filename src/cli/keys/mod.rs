@@ -47,8 +47,8 @@ struct Database {
 struct Rotate {
     #[command(flatten)]
     database: Database,
-    /// Move every sealed value to the first of `encryption.keys`, so that the others can be left out. May be interrupted
-    /// and run again
+    /// Move every sealed value to the first of `encryption.keys`, so that the others can be left out. May be
+    /// interrupted and run again
     #[arg(long)]
     encryption: bool,
     /// How many sealed values are moved in a second, at most

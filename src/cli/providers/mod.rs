@@ -36,7 +36,8 @@ enum Command {
         /// The issuer of your Chancery
         #[arg(long, value_name = "URL", default_value = "https://auth.acme.com")]
         issuer: String,
-        /// What the provider shall be called in the configuration and in its redirect URI; the preset's name if not given
+        /// What the provider shall be called in the configuration and in its redirect URI; the preset's name if not
+        /// given
         #[arg(long)]
         name: Option<String>,
     },

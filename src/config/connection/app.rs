@@ -30,8 +30,8 @@ pub struct App {
     pub urls: Urls<Url>,
     /// What it calls us.
     pub client_id: String,
-    /// What a server is told of us that gave us no `client_id` beforehand: `client_id` is then the address of a document
-    /// that says it.
+    /// What a server is told of us that gave us no `client_id` beforehand: `client_id` is then the address of a
+    /// document that says it.
     pub own: Option<OwnClient>,
     /// How we prove ourselves.
     pub client_auth: UpstreamClientAuth,

@@ -41,8 +41,8 @@ pub struct Connection {
     pub title: String,
     /// What is kept of an account.
     pub kind: Kind,
-    /// Our application at the vendor, by which people connect. Where they enter what is kept, it says no more than where
-    /// an account is asked about and how the vendor behaves.
+    /// Our application at the vendor, by which people connect. Where they enter what is kept, it says no more than
+    /// where an account is asked about and how the vendor behaves.
     pub app: App,
     /// What is asked for at every connect, whatever it is needed for.
     pub scopes: ScopeSet,
@@ -59,8 +59,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Whether anybody says whose an account is: the vendor, or its person by her user name. Where nobody does, all count as
-    /// the same, and what stands in a row of them is the connection's own name.
+    /// Whether anybody says whose an account is: the vendor, or its person by her user name. Where nobody does, all
+    /// count as the same, and what stands in a row of them is the connection's own name.
     pub fn says_whose(&self) -> bool {
         self.kind == Kind::Basic || self.app.behaviour.identity.source != Source::Nothing
     }

@@ -65,8 +65,8 @@ impl Connections {
 }
 
 impl Connection {
-    /// Reports what a token exchange could not tell apart, which names resources and connections in the same parameters,
-    /// and sign-in tokens that would be of no use here.
+    /// Reports what a token exchange could not tell apart, which names resources and connections in the same
+    /// parameters, and sign-in tokens that would be of no use here.
     fn differ(&self, before: &[Self], around: &Around<'_>, section: &Section<'_>) {
         if around.names.resources.contains(&self.name.as_str()) {
             section.problem_here("has the name of a resource; the audience of a token exchange names either");

@@ -68,8 +68,8 @@ impl Use {
     }
 }
 
-/// For scopes of one resource, what each needs at which connection: what a person is told before she allows them, and what
-/// she was told then.
+/// For scopes of one resource, what each needs at which connection: what a person is told before she allows them, and
+/// what she was told then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Uses(BTreeMap<Scope, BTreeMap<ConnectionName, ScopeSet>>);

@@ -1,5 +1,5 @@
-//! `idp:` Chancery in its other role: an identity provider at `{server.issuer}/idp`, with clients of its own, and grants
-//! for the authorization servers of others.
+//! `idp:` Chancery in its other role: an identity provider at `{server.issuer}/idp`, with clients of its own, and
+//! grants for the authorization servers of others.
 
 mod client;
 mod target;

@@ -1,5 +1,6 @@
-//! The built-in test OpenID provider (OpenID Connect Core 1.0, code flow): two users, no passwords, and the broker as its
-//! client. Where an agent is added, it also writes identity assertions (ID-JAG) for it, as an enterprise's provider does.
+//! The built-in test OpenID provider (OpenID Connect Core 1.0, code flow): two users, no passwords, and the broker as
+//! its client. Where an agent is added, it also writes identity assertions (ID-JAG) for it, as an enterprise's provider
+//! does.
 //!
 //! It is strict where a real provider is (exact `redirect_uri`, PKCE, single-use codes, client authentication) and
 //! remembers nothing between runs: keys, codes and tokens live in memory, and every sign-in is a fresh one.

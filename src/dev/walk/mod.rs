@@ -120,8 +120,8 @@ pub struct Stopped {
 }
 
 impl Journey {
-    /// Walks from the first refused call to the end of a stolen refresh token, then with the agents, and then to the person's
-    /// account elsewhere and back, printing to `out`.
+    /// Walks from the first refused call to the end of a stolen refresh token, then with the agents, and then to the
+    /// person's account elsewhere and back, printing to `out`.
     ///
     /// # Errors
     /// The first deviation, with its step.

@@ -63,8 +63,8 @@ pub async fn begin_redeeming(
 }
 
 /// Writes new tokens over those of `generation` and gives up the lease. `false`: others are there already. Whose lease
-/// it is does not matter: a token that the vendor gave is better than a note that it may have given one. What an operator
-/// has switched off meanwhile stays off.
+/// it is does not matter: a token that the vendor gave is better than a note that it may have given one. What an
+/// operator has switched off meanwhile stays off.
 pub async fn renew(
     tx: &mut Tx,
     id: &ConnectionId,
@@ -120,8 +120,8 @@ pub async fn fail(
     Ok(written.is_some())
 }
 
-/// Connections that want looking after though nobody asks for their tokens: a refresh was left in its midst, or the vendor
-/// forgets a token that nobody uses. At most `most` of them that come `after` that id, in the order of ids.
+/// Connections that want looking after though nobody asks for their tokens: a refresh was left in its midst, or the
+/// vendor forgets a token that nobody uses. At most `most` of them that come `after` that id, in the order of ids.
 pub async fn unattended(
     db: &Db,
     now: Timestamp,

@@ -1,5 +1,5 @@
-//! Where there is no OAuth, a person enters what is kept: a key, or a user name and a password. It is tried where the vendor
-//! has a place for that.
+//! Where there is no OAuth, a person enters what is kept: a key, or a user name and a password. It is tried where the
+//! vendor has a place for that.
 
 use std::collections::BTreeMap;
 

@@ -112,8 +112,8 @@ async fn stopped(app: &App, configured: &Configured, connect: &Connect, error: N
     }
 }
 
-/// Ends tokens that are not kept, now or, where the vendor does not do it now, later. Answers what became of them, for the
-/// record.
+/// Ends tokens that are not kept, now or, where the vendor does not do it now, later. Answers what became of them, for
+/// the record.
 pub(super) async fn let_go(app: &App, configured: &Configured, user: &UserId, tokens: &Kept) -> &'static str {
     let revoked = app.vault.vendors.revoke(configured, &tokens.access, tokens.refresh.as_ref());
     match timeout(PATIENCE, revoked).await {

@@ -110,9 +110,9 @@ pub async fn fresh(
     }
 }
 
-/// The same, where the access token is to be newer than `since` though the one before be good yet: so that the vendor is
-/// asked whether it still stands by the account. What comes is older where the vendor cannot be asked just now, or there
-/// is nothing to ask with but that token.
+/// The same, where the access token is to be newer than `since` though the one before be good yet: so that the vendor
+/// is asked whether it still stands by the account. What comes is older where the vendor cannot be asked just now, or
+/// there is nothing to ask with but that token.
 pub async fn renewed(
     app: &Arc<App>,
     configured: &Configured,
@@ -152,8 +152,8 @@ async fn without_asking(
     }
 }
 
-/// A flight: goes by what the row says, which others may be changing, until that is an answer. `since`: than which it is
-/// to be newer.
+/// A flight: goes by what the row says, which others may be changing, until that is an answer. `since`: than which it
+/// is to be newer.
 async fn get(
     app: Arc<App>,
     configured: Configured,

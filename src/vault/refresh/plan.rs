@@ -75,8 +75,9 @@ pub(super) fn is_usable(connection: &Connection, now: Timestamp) -> bool {
     connection.expires_at.is_none_or(|end| end.since(now) >= LEAST)
 }
 
-/// How long before its end a token is renewed: as the preset says, a little earlier for some connections than for others,
-/// so that accounts that were connected together do not all come back together, and never before half of its life.
+/// How long before its end a token is renewed: as the preset says, a little earlier for some connections than for
+/// others, so that accounts that were connected together do not all come back together, and never before half of its
+/// life.
 fn margin(connection: &Connection, end: Timestamp, configured: Duration) -> Duration {
     let digit = connection.id.as_str().chars().last().and_then(|last| last.to_digit(16)).unwrap_or(0);
     let lifetime = end.since(connection.refreshed_at);

@@ -45,8 +45,8 @@ pub(super) async fn open(app: &App, connection: &Connection) -> Result<Kept, Not
     Err(NotFresh::Reconnect(Loss::Unreadable))
 }
 
-/// Redeems the refresh token of a connection that nobody is refreshing. `None`: somebody else was quicker, or the vendor
-/// gave nothing; the row says what follows.
+/// Redeems the refresh token of a connection that nobody is refreshing. `None`: somebody else was quicker, or the
+/// vendor gave nothing; the row says what follows.
 pub(super) async fn redeem(
     app: &App,
     configured: &Configured,

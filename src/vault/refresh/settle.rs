@@ -119,8 +119,8 @@ async fn owe(app: &App, tx: &mut Tx, before: &Connection, renewed: &Renewed) -> 
     revocations::owe(tx, &Revocation::of(gone, id, app.clock.now())).await
 }
 
-/// Writes that the vendor gave nothing, and when it is asked again; unless somebody else has stored tokens meanwhile, or
-/// has taken the lease over and will learn more.
+/// Writes that the vendor gave nothing, and when it is asked again; unless somebody else has stored tokens meanwhile,
+/// or has taken the lease over and will learn more.
 pub(super) async fn fail(
     app: &App,
     (before, lease): (&Connection, i64),

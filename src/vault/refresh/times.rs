@@ -11,8 +11,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// An idle token is not refreshed more often.
 const LEAST_IDLE: Duration = Duration::from_secs(60 * 60);
 
-/// How long to leave a vendor alone that failed `before` times in a row and now again. `asked`: for how long it wants to
-/// be left alone. Some of it is chance, so that those who failed together do not come back together.
+/// How long to leave a vendor alone that failed `before` times in a row and now again. `asked`: for how long it wants
+/// to be left alone. Some of it is chance, so that those who failed together do not come back together.
 pub(in crate::vault) fn back_off(before: i64, asked: Option<Duration>, entropy: &Entropy) -> Duration {
     let doubled = FIRST * 2_u32.pow(u32::try_from(before.clamp(0, 10)).unwrap_or(0));
     let own = part(doubled.min(LONGEST), 128, entropy);

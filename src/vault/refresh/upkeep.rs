@@ -1,5 +1,5 @@
-//! Looks after connections for which nobody asks: refreshes that an instance left in their midst are settled, and tokens
-//! that the vendor would forget are refreshed in time.
+//! Looks after connections for which nobody asks: refreshes that an instance left in their midst are settled, and
+//! tokens that the vendor would forget are refreshed in time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,8 +3,8 @@
 use super::interaction::Lack;
 use crate::store::connections::Connection;
 
-/// The account that is meant among `theirs`, the preferred one first. `wanted`: the connection's id, the vendor's name of
-/// the account, what people call it there or what its owner calls it here.
+/// The account that is meant among `theirs`, the preferred one first. `wanted`: the connection's id, the vendor's name
+/// of the account, what people call it there or what its owner calls it here.
 pub(super) fn choose(theirs: Vec<Connection>, wanted: Option<&str>) -> Result<Connection, Lack> {
     let is_meant = |found: &Connection| match wanted {
         None => true,

@@ -2,9 +2,9 @@
 //! servers are known to speak, so that they need to pass it on and no more.
 //!
 //! Each time would write a link and a line of the record, and a server that waits asks every few seconds, or for many
-//! calls of its person at once. So it is given the same link again while that has half of its life before it and was not
-//! opened, and nothing is written then. What is remembered for that is this process's alone: another one gives another
-//! link, which is as good.
+//! calls of its person at once. So it is given the same link again while that has half of its life before it and was
+//! not opened, and nothing is written then. What is remembered for that is this process's alone: another one gives
+//! another link, which is as good.
 
 use std::{fmt, sync::Arc};
 
@@ -203,8 +203,8 @@ async fn make(
     Ok(link)
 }
 
-/// Where the browser goes when all is done, by the parameter `return_to`: a page of the resource's own site, or one where
-/// the client gets codes.
+/// Where the browser goes when all is done, by the parameter `return_to`: a page of the resource's own site, or one
+/// where the client gets codes.
 fn return_to(request: &TokenRequest, wanted: &Wanted<'_>) -> Result<Option<Url>, ApiError> {
     let Some(written) = request.params.get("return_to") else { return Ok(None) };
     let client = request.client.client();

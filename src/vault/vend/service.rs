@@ -1,5 +1,5 @@
-//! Handing out a token of the operator's own account. There is no account of the person's to look for; all else holds, so
-//! that nobody works with it but for a person who allowed the resource what needs it.
+//! Handing out a token of the operator's own account. There is no account of the person's to look for; all else holds,
+//! so that nobody works with it but for a person who allowed the resource what needs it.
 
 use super::{Stop, Vended, Wanted, touch};
 use crate::{

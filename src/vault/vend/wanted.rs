@@ -1,5 +1,5 @@
-//! What is wanted of the vault, and for whom: for a person who sent her token to the server that asks, or for one who is
-//! not there, by a job of the operator's.
+//! What is wanted of the vault, and for whom: for a person who sent her token to the server that asks, or for one who
+//! is not there, by a job of the operator's.
 
 use super::{Stop, interaction::Lack};
 use crate::{
@@ -125,8 +125,8 @@ impl<'a> Wanted<'a> {
         ApiError::new(ErrorCode::InvalidScope, text).with_reason(reason).with_about(self.about(asked))
     }
 
-    /// Those of the token's scopes of which its person knew, when she allowed them, what they need at the vendor. Of the
-    /// accounts that a server behind the one that she called may use, nobody tells her.
+    /// Those of the token's scopes of which its person knew, when she allowed them, what they need at the vendor. Of
+    /// the accounts that a server behind the one that she called may use, nobody tells her.
     fn agreed(&self, own: &Resource, subject: &SubjectToken) -> ScopeSet {
         let SubjectToken { held, actor, standing, .. } = subject;
         let pairs = self.connection.uses.of(&own.id);
@@ -147,8 +147,8 @@ impl<'a> Wanted<'a> {
         (!missing.is_empty()).then_some(Lack::Scopes(missing))
     }
 
-    /// No account of the person's is the one that is meant. Another person's, named by its id, is as one that never was:
-    /// it is none that she could connect.
+    /// No account of the person's is the one that is meant. Another person's, named by its id, is as one that never
+    /// was: it is none that she could connect.
     pub(super) fn not_meant(&self, lack: Lack, needed: &ScopeSet) -> Stop {
         match lack {
             Lack::NotConnected if self.account.and_then(ConnectionId::parse).is_some() => {

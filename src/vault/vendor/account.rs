@@ -132,7 +132,8 @@ impl Vendors {
         Ok(account)
     }
 
-    /// Whether the vendor takes this access token, by its identity URL: it says by 401 that it does not (RFC 6750 §3.1).
+    /// Whether the vendor takes this access token, by its identity URL: it says by 401 that it does not (RFC 6750
+    /// §3.1).
     pub async fn knows(&self, connection: &Connection, access_token: &Secret) -> Result<bool, VendorError> {
         let reached = self.reach(connection).await?;
         let response = self.send(who_is_it(&reached, access_token)?, &reached).await?;

@@ -141,8 +141,8 @@ const fn is_in_doubt(error: &NetError) -> bool {
     }
 }
 
-/// What the log and the record may hold of a code: it is written by somebody else, who may repeat a token there. Codes are
-/// words in one case, or short as `AADSTS50076`; tokens are long, and have digits or both cases.
+/// What the log and the record may hold of a code: it is written by somebody else, who may repeat a token there. Codes
+/// are words in one case, or short as `AADSTS50076`; tokens are long, and have digits or both cases.
 fn shown(code: &str) -> String {
     const LONGEST: usize = 64;
     const SHORT: usize = 16;

@@ -1,5 +1,5 @@
-//! By which client a vendor is spoken to. Where the operator chose the address it may lie in a network of his own; where
-//! somebody else's server named it, it may not.
+//! By which client a vendor is spoken to. Where the operator chose the address it may lie in a network of his own;
+//! where somebody else's server named it, it may not.
 
 use url::{Origin, Url};
 

@@ -78,8 +78,8 @@ impl Vendors {
         Ok(first.ok_or(StoreError::Conflict)?)
     }
 
-    /// A server that registered us says that it does not know us, so that it is asked to do so again the next time. What
-    /// it gave to the client that it has forgotten is lost with it.
+    /// A server that registered us says that it does not know us, so that it is asked to do so again the next time.
+    /// What it gave to the client that it has forgotten is lost with it.
     pub(super) async fn forgotten(&self, connection: &Connection, reached: &Reached) {
         let (client, origin) = (Some(reached.client_id.as_str()), Origin::house(&self.entropy));
         let chance = (&self.clock, &self.entropy);

@@ -7,10 +7,9 @@ use super::{
     shown::{Host, Moment, Name, Prose},
 };
 
-/// The account page. Every form carries `csrf`:
-/// `POST /account/applications/end` with `grant`; `POST /account/connections/end` and `/default` with `connection`, and
-/// `/label` with `label` besides; `POST /account/sessions/end` with `session`, for another browser; `POST /logout` for this
-/// one, with `everywhere` for all.
+/// The account page. Every form carries `csrf`: `POST /account/applications/end` with `grant`; `POST
+/// /account/connections/end` and `/default` with `connection`, and `/label` with `label` besides; `POST
+/// /account/sessions/end` with `session`, for another browser; `POST /logout` for this one, with `everywhere` for all.
 #[derive(Template)]
 #[template(path = "account.html")]
 pub struct Account {

@@ -1,5 +1,5 @@
-//! Identity assertions (ID-JAG) and Keycloak 26.7, which takes those of others and issues none: Chancery issues them, for
-//! the people of one realm, and another realm is the authorization server of an MCP server.
+//! Identity assertions (ID-JAG) and Keycloak 26.7, which takes those of others and issues none: Chancery issues them,
+//! for the people of one realm, and another realm is the authorization server of an MCP server.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -30,7 +30,8 @@ pub(super) struct Realm {
 }
 
 impl Realm {
-    /// A house whose people sign in at a realm of its own; Keycloak is asked directly, or at the address of a line to it.
+    /// A house whose people sign in at a realm of its own; Keycloak is asked directly, or at the address of a line to
+    /// it.
     pub(super) async fn house(plan: Plan, line: Option<&str>) -> (House, Self) {
         let port = free_port();
         let realm = Self::for_broker(&format!("http://127.0.0.1:{port}")).await;

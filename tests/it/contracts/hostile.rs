@@ -1,4 +1,5 @@
-//! Answers of a vendor that means harm, or of whoever took its place: at each preset, at everything that it is asked for.
+//! Answers of a vendor that means harm, or of whoever took its place: at each preset, at everything that it is asked
+//! for.
 
 use std::time::{Duration, Instant};
 

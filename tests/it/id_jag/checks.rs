@@ -1,5 +1,5 @@
-//! Each check on an assertion, by its absence: one thing is wrong, the answer is the same dull one, the record names the
-//! reason, and the identifier is not used up.
+//! Each check on an assertion, by its absence: one thing is wrong, the answer is the same dull one, the record names
+//! the reason, and the identifier is not used up.
 
 use chancery::jose::{Signer, signer::SigningAlgorithm};
 use rstest::rstest;

@@ -1,5 +1,5 @@
-//! Which clients may present assertions: those that the operator declared for it, those whose own metadata document says
-//! so, and of those that cannot prove who they are only where the operator says that too.
+//! Which clients may present assertions: those that the operator declared for it, those whose own metadata document
+//! says so, and of those that cannot prove who they are only where the operator says that too.
 
 use reqwest::Method;
 use rstest::rstest;

@@ -1,5 +1,5 @@
-//! An agent that the enterprise's identity provider approves trades its assertion (ID-JAG) for a token, with no consent,
-//! for the same user that signs in through the browser.
+//! An agent that the enterprise's identity provider approves trades its assertion (ID-JAG) for a token, with no
+//! consent, for the same user that signs in through the browser.
 
 mod bad_input;
 mod bound;

@@ -1,4 +1,5 @@
-//! A client that knows the person has her and nobody else sign in again (`id_token_hint`, OpenID Connect Core §3.1.2.1).
+//! A client that knows the person has her and nobody else sign in again (`id_token_hint`, OpenID Connect Core
+//! §3.1.2.1).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Grants for the authorization servers of others (draft-ietf-oauth-identity-assertion-authz-grant §4.3): what is given,
-//! to whom, and what the table and the rules keep back.
+//! Grants for the authorization servers of others (draft-ietf-oauth-identity-assertion-authz-grant §4.3): what is
+//! given, to whom, and what the table and the rules keep back.
 
 use std::collections::BTreeSet;
 

@@ -26,8 +26,8 @@ const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const REFRESH_TOKEN: &str = "urn:ietf:params:oauth:token-type:refresh_token";
 
-/// The section: a public client that also exists at the other issuer, and a confidential one; a target for both, and one
-/// for the second.
+/// The section: a public client that also exists at the other issuer, and a confidential one; a target for both, and
+/// one for the second.
 fn section() -> String {
     format!(
         r#"idp:

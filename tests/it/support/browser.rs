@@ -158,7 +158,8 @@ impl Page {
         self.forms(action).into_iter().next()
     }
 
-    /// All forms whose action's path begins so. Fields are as the page has them: ticked boxes, hidden values; no button.
+    /// All forms whose action's path begins so. Fields are as the page has them: ticked boxes, hidden values; no
+    /// button.
     pub(crate) fn forms(&self, action: &str) -> Vec<Form> {
         let html = Html::parse_document(&self.body);
         let inputs = Selector::parse("input").unwrap();

@@ -8,8 +8,9 @@ use std::{
 use tracing::{Dispatch, level_filters::LevelFilter, subscriber::DefaultGuard};
 use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt as _};
 
-/// A subscriber that wants nothing. While there is but one, `tracing` asks the thread on which a line first comes up whether
-/// anybody wants it; were that the thread of a story that does not listen, those that do would never see the line.
+/// A subscriber that wants nothing. While there is but one, `tracing` asks the thread on which a line first comes up
+/// whether anybody wants it; were that the thread of a story that does not listen, those that do would never see the
+/// line.
 static DEAF: LazyLock<Dispatch> =
     LazyLock::new(|| tracing_subscriber::fmt().with_max_level(LevelFilter::OFF).finish().into());
 

@@ -98,8 +98,8 @@ impl Setup {
         Self { on, sections: PLAIN.to_owned(), presets: Vec::new(), path: "", issuer: None, listener: None }
     }
 
-    /// Other sections; `server`, `database` and `encryption` are added, and `${PROVIDER}`, `${PROVIDER_SECRET}` and, for a
-    /// second provider of the id `other`, `${OTHER}` stand for the test providers.
+    /// Other sections; `server`, `database` and `encryption` are added, and `${PROVIDER}`, `${PROVIDER_SECRET}` and,
+    /// for a second provider of the id `other`, `${OTHER}` stand for the test providers.
     pub(crate) fn sections(mut self, sections: &str) -> Self {
         sections.clone_into(&mut self.sections);
         self

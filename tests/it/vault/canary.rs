@@ -1,5 +1,5 @@
-//! Tokens of vendors, planted to be found again: in no line of the log at any level, in nothing that prints, on no record,
-//! and nowhere in the database but sealed, whether things go well or badly.
+//! Tokens of vendors, planted to be found again: in no line of the log at any level, in nothing that prints, on no
+//! record, and nowhere in the database but sealed, whether things go well or badly.
 
 use std::time::Duration;
 

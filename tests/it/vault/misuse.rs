@@ -1,5 +1,5 @@
-//! Somebody can write to the database and has no encryption key. Whatever is put into a row, nothing opens that does not
-//! belong there; it is logged each time, and is on record.
+//! Somebody can write to the database and has no encryption key. Whatever is put into a row, nothing opens that does
+//! not belong there; it is logged each time, and is on record.
 
 use std::time::Duration;
 

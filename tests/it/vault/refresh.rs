@@ -219,7 +219,8 @@ async fn a_refusal_counts_only_if_the_token_is_still_ours(#[values(On::Sqlite, O
     assert_eq!(server.recorded("connection.lost").await, 0);
 }
 
-/// This instance was so slow that its lease ended and another one gave the connection up. What it then gets still counts.
+/// This instance was so slow that its lease ended and another one gave the connection up. What it then gets still
+/// counts.
 #[rstest]
 #[tokio::test]
 async fn tokens_that_come_late_are_kept(#[values(On::Sqlite, On::Postgres)] on: On) {

@@ -1,12 +1,12 @@
-//! Token exchange (RFC 8693): the server of a resource was sent a person's access token, needs something elsewhere to do
-//! what she wants, and trades the token for one that is good there: at another resource, or at a vendor where she has
-//! connected an account.
+//! Token exchange (RFC 8693): the server of a resource was sent a person's access token, needs something elsewhere to
+//! do what she wants, and trades the token for one that is good there: at another resource, or at a vendor where she
+//! has connected an account.
 //!
 //! Two things must hold. The operator declared what the token's scopes are worth at the target (`exchange` of the
 //! client, `use` of a connection); nothing else is, so scopes never widen. And the token that is presented is good in
 //! every respect at this moment: [`subject`]. For a job that has no person's token, and names her instead, the operator
-//! opened the connection to its client (`offline` of a connection). What is issued stands on the same grant, ends no later, names who acts, and
-//! has no refresh token: whoever ends the grant ends everything that came of it.
+//! opened the connection to its client (`offline` of a connection). What is issued stands on the same grant, ends no
+//! later, names who acts, and has no refresh token: whoever ends the grant ends everything that came of it.
 
 mod resource;
 mod subject;
@@ -88,8 +88,8 @@ pub async fn exchange<'a>(app: &'a Arc<App>, request: &TokenRequest) -> Result<E
 }
 
 /// The one thing that the token is to be for, however often it is named: a resource by its URI (RFC 8707 §2), or as an
-/// audience by its URI or its name in the configuration; a connection by a URL of its API, or as an audience by its name,
-/// behind which a slash and an account may follow. Connections that the client may not use are unknown to it.
+/// audience by its URI or its name in the configuration; a connection by a URL of its API, or as an audience by its
+/// name, behind which a slash and an account may follow. Connections that the client may not use are unknown to it.
 fn target_of<'c, 'p>(
     asked: &ExchangeRequest<'p>,
     config: &'c Config,

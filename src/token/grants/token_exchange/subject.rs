@@ -1,4 +1,5 @@
-//! The subject token: an access token of ours that a client sent to a resource, presented by that resource's own server.
+//! The subject token: an access token of ours that a client sent to a resource, presented by that resource's own
+//! server.
 //!
 //! It is checked as strictly as the server had to, and then against what only we know: whether the grant that it stands
 //! on is in force, and what of its scopes the person still may have and allows. Its server is taken at its word that it

@@ -1,5 +1,5 @@
-//! docs/vault.md, word for word: its configurations, its requests and its answers, and what it says of them. The vendors
-//! are out of reach, so one that answers as they do stands in their place.
+//! docs/vault.md, word for word: its configurations, its requests and its answers, and what it says of them. The
+//! vendors are out of reach, so one that answers as they do stands in their place.
 
 mod connecting;
 mod entered;
