@@ -160,6 +160,17 @@ impl App {
                  answer to the code does",
             );
         }
+        let further = [
+            ("authorize_params", &behaviour.authorize_params),
+            ("token_params", &behaviour.token_params),
+            ("refresh_params", &behaviour.refresh_params),
+        ];
+        let twice = further.iter().find(|(_, params)| params.contains_key("resource"));
+        if let Some((key, _)) = twice.filter(|_| part.resource.is_some()) {
+            section.problem_here(format!(
+                "sends resource already, which is its url: take it out of vendor.{key}"
+            ));
+        }
         if !sound {
             return None;
         }

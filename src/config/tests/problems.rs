@@ -354,6 +354,32 @@ clients: {{ a: {{ secret: 0123456789abcdef, {keys} }} }}"
     }
 }
 
+/// What tokens are for at a vendor is said once.
+#[rstest]
+#[case("preset: mcp, url: https://m.acme.com, vendor: { token_params: { resource: x } }", &["token_params"])]
+#[case("preset: mcp, url: https://m.acme.com, vendor: { authorize_params: { resource: x } }", &["authorize_params"])]
+#[case(
+    "preset: client-credentials, token_url: https://v.acme.com/t, client_id: c, client_secret: s, \
+     vendor: { token_params: { resource: x } }",
+    &[]
+)]
+fn resource_of_a_connection(#[case] keys: &str, #[case] expected: &[&str]) {
+    let config = Config::parse(
+        &completed(&format!("connections: {{ g: {{ {keys} }} }}")),
+        "c.yaml",
+        &Environment::of([]),
+    );
+    let found: Vec<_> = config.err().iter().map(ToString::to_string).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|key| format!("sends resource already, which is its url: take it out of vendor.{key}"))
+        .collect();
+    assert!(
+        found.len() == expected.len() && found.iter().zip(&expected).all(|(a, b)| a.contains(b)),
+        "{found:?}"
+    );
+}
+
 /// A client that connections are opened to while people are away.
 #[rstest]
 #[case("{ secret: 0123456789abcdef }", &[])]

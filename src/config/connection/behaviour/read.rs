@@ -47,7 +47,7 @@ const SOURCES: [(&str, Source); 4] = [
 ];
 
 /// Parameters of the token request that the protocol sets itself (RFC 6749 §4.1.3, §6, RFC 7521 §4.2, RFC 7636 §4.5).
-const TOKEN_PARAMS: [&str; 10] = [
+const TOKEN_PARAMS: [&str; 9] = [
     "client_assertion",
     "client_assertion_type",
     "client_id",
@@ -57,7 +57,6 @@ const TOKEN_PARAMS: [&str; 10] = [
     "grant_type",
     "redirect_uri",
     "refresh_token",
-    "resource",
 ];
 
 /// Headers that are set by what is sent.
