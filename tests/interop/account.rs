@@ -71,6 +71,36 @@ async fn authplanes_adapter_sends_the_person_to_connect_and_then_gets_her_token(
     assert_eq!(refused["isError"], json!(true), "the person did not allow that: {refused}");
 }
 
+/// Her sign-in brings the tokens of her account, and nothing more is asked of her.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sign_in_brought_needs_no_second_screen() {
+    let house = House::build(Plan {
+        connection: true,
+        provider: json!({ "vault": { "keep_sign_in_tokens": true, "connection": "files" } }),
+        config: json!({ "clients": { SERVER: { "secret": SECRET, "serves": "sample" } } }),
+        ..Plan::default()
+    })
+    .await;
+    let mut options = options(&house.sample, &json!(null));
+    options["step_up"] = json!(null);
+    let steps = client("sdk2.mjs", &options);
+    let token = step(&steps, "done")["access_token"].as_str().unwrap();
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", SERVER),
+        ("client_secret", SECRET),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("subject_token", token),
+        ("audience", "files"),
+    ];
+    let got = http().post(house.url("/oauth/token")).form(&form).send().await.unwrap();
+    let got: Value = got.json().await.unwrap();
+    let access = got["access_token"].as_str().unwrap_or_else(|| panic!("{got}"));
+    let me = http().get(format!("{}/me", house.upstream())).bearer_auth(access).send().await.unwrap();
+    let me: Value = me.json().await.unwrap();
+    assert_eq!((&me["email"], &got["account"]["id"]), (&json!("alice@acme.test"), &me["sub"]), "{got}");
+}
+
 /// RFC 9449 §5 lets a client refuse a token that is not bound to the key that it proved. A vendor's cannot be.
 #[tokio::test(flavor = "multi_thread")]
 async fn authplanes_client_refuses_a_vendors_token_only_if_it_proves_a_key() {

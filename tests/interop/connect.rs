@@ -54,17 +54,22 @@ pub(crate) fn redirect_uri(server: &Server) -> String {
 }
 
 /// Ada with her browser and what her app got, and the server that uses her account.
-struct Story<'a, V> {
+pub(crate) struct Ada<'a> {
     server: &'a Server,
-    vendor: &'a V,
-    browser: Browser,
+    pub(crate) browser: Browser,
     app: Client,
     tokens: Tokens,
 }
 
-impl<V: Vendor> Story<'_, V> {
+impl<'a> Ada<'a> {
+    pub(crate) async fn comes(server: &'a Server) -> Self {
+        let (browser, app) = (Browser::new(), Client::desk().scope("tickets:read tickets:write"));
+        let tokens = app.obtain(server, &browser, "ada").await;
+        Self { server, browser, app, tokens }
+    }
+
     /// What the resource's server is answered when it wants the token of her account.
-    async fn vend(&mut self) -> Value {
+    pub(crate) async fn vend(&mut self) -> Tokens {
         // An access token of ours lives for ten minutes.
         self.tokens = self.app.refresh(self.server, self.tokens.refresh()).await;
         let form = [
@@ -75,33 +80,55 @@ impl<V: Vendor> Story<'_, V> {
             ("subject_token", self.tokens.access()),
             ("audience", "files"),
         ];
-        post(self.server, &form.map(|(name, value)| (name, value.to_owned()))).await.body
+        post(self.server, &form.map(|(name, value)| (name, value.to_owned()))).await
     }
 
-    /// A token that the vendor takes.
-    async fn good(&mut self) -> String {
-        let answer = self.vend().await;
-        let access = answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
-        assert_eq!(self.vendor.userinfo(&access).await, 200);
-        access
-    }
-
-    /// The whole way by the link that a refusal brings.
-    async fn connects(&mut self, reason: &str) {
+    /// The whole way by the link that a refusal for this reason brings. `fill`: how she signs in at the vendor.
+    pub(crate) async fn connects(&mut self, reason: &str, fill: impl Fn(&Page) -> Form) {
         let refused = self.vend().await;
-        assert_eq!((&refused["error"], &refused["reason"]), (&json!("interaction_required"), &json!(reason)));
-        let page = self.browser.open(refused["interaction_uri"].as_str().unwrap()).await;
+        assert_eq!((refused.error(), &refused.body["reason"]), ("interaction_required", &json!(reason)));
+        let page = self.browser.open(refused.body["interaction_uri"].as_str().unwrap()).await;
         let page = self.browser.submit(&page.form("/connect/")).await;
-        let away = page.headers["refresh"].to_str().unwrap().strip_prefix("0; url=").unwrap().to_owned();
+        let away = page.headers.get("refresh").unwrap_or_else(|| panic!("{}", page.text()));
+        let away = away.to_str().unwrap().strip_prefix("0; url=").unwrap().to_owned();
         let mut page = self.browser.open(&away).await;
-        while page.url.as_str().starts_with(&self.vendor.issuer()) {
-            page = self.browser.submit(&self.vendor.fill(&page)).await;
+        while !page.url.as_str().starts_with(&self.server.base) {
+            page = self.browser.submit(&fill(&page)).await;
         }
         assert!(page.text().contains("is connected"), "{} {}", page.url, page.text());
     }
 
+    /// She ends it on her account page.
+    pub(crate) async fn disconnects(&self) {
+        let page = self.browser.open(&self.server.url("/account")).await;
+        assert_eq!(self.browser.submit(&page.form("/account/connections/end")).await.status, 200);
+        revoke::turn(&self.server.app).await.unwrap();
+        assert_eq!(self.server.recorded("connection.revoked").await, 1);
+    }
+}
+
+/// Ada, and the vendor of her account.
+struct Story<'a, V> {
+    server: &'a Server,
+    vendor: &'a V,
+    ada: Ada<'a>,
+}
+
+impl<V: Vendor> Story<'_, V> {
+    /// A token that the vendor takes.
+    async fn good(&mut self) -> String {
+        let answer = self.ada.vend().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(self.vendor.userinfo(answer.access()).await, 200);
+        answer.access().to_owned()
+    }
+
+    async fn connects(&mut self, reason: &str) {
+        self.ada.connects(reason, |page| self.vendor.fill(page)).await;
+    }
+
     async fn row(&self) -> Connection {
-        let user = chancery::ids::UserId::parse(self.tokens.claims()["sub"].as_str().unwrap()).unwrap();
+        let user = chancery::ids::UserId::parse(self.ada.tokens.claims()["sub"].as_str().unwrap()).unwrap();
         connections::of_user(&self.server.app.db, &user).await.unwrap().pop().unwrap()
     }
 
@@ -118,9 +145,7 @@ impl<V: Vendor> Story<'_, V> {
 }
 
 pub(crate) async fn a_connection_lives_and_ends<V: Vendor>(server: &Server, vendor: &V) {
-    let (browser, app) = (Browser::new(), Client::desk().scope("tickets:read tickets:write"));
-    let tokens = app.obtain(server, &browser, "ada").await;
-    let mut story = Story { server, vendor, browser, app, tokens };
+    let mut story = Story { server, vendor, ada: Ada::comes(server).await };
 
     story.connects("not_connected").await;
     let (first, row) = (story.good().await, story.row().await);
@@ -146,17 +171,19 @@ pub(crate) async fn a_connection_lives_and_ends<V: Vendor>(server: &Server, vend
     assert_eq!(server.reasons("connection.made").await, ["again", "new"]);
 
     let access = story.good().await;
-    let page = story.browser.open(&server.url("/account")).await;
-    assert_eq!(story.browser.submit(&page.form("/account/connections/end")).await.status, 200);
-    revoke::turn(&server.app).await.unwrap();
-    assert_eq!(server.recorded("connection.revoked").await, 1);
+    story.ada.disconnects().await;
     assert_eq!(vendor.userinfo(&access).await, 401, "it is over at the vendor, too");
-    assert_eq!(story.vend().await["reason"], "not_connected");
+    assert_eq!(story.ada.vend().await.body["reason"], "not_connected");
 }
 
 /// npm `oidc-provider`, which replaces the refresh token of a public client at each use and ends the grant when one
 /// comes twice.
 struct Npm(Peer);
+
+/// How a person signs in there.
+pub(crate) fn fill(page: &Page) -> Form {
+    page.form("/interaction").set("login", LOGIN).set("password", "x")
+}
 
 impl Vendor for Npm {
     fn issuer(&self) -> String {
@@ -164,7 +191,7 @@ impl Vendor for Npm {
     }
 
     fn fill(&self, page: &Page) -> Form {
-        page.form("/interaction").set("login", LOGIN).set("password", "x")
+        fill(page)
     }
 
     async fn forgets_us(&self, spent: &str) {

@@ -217,6 +217,37 @@ async fn a_server_that_says_everything_right_is_gone_to() {
     assert!(pinned.is_ok(), "{pinned:?}");
 }
 
+/// An address without a path is the same with a slash, which some servers add. The issuer's own word is what `iss` is
+/// compared with.
+#[rstest]
+#[case::at_the_resource("/", "")]
+#[case::at_the_issuer("", "/")]
+#[tokio::test]
+async fn a_slash_makes_no_other_issuer(
+    #[case] named: &str,
+    #[case] own: &str,
+    #[values("", "/")] pinned: &str,
+    #[values(true, false)] is_pinned: bool,
+) {
+    let announced = "authorization_response_iss_parameter_supported";
+    let host = host(
+        |at| with(about(at), "authorization_servers", json!([format!("{at}{named}")])),
+        |at| with(with(issuing(at), "issuer", json!(format!("{at}{own}"))), announced, json!(true)),
+    )
+    .await;
+    let keys = format!(", issuer: \"{}{pinned}\"", host.uri());
+    let keys = if is_pinned { keys.as_str() } else { "" };
+    let sections = connected_to(&format!("{}/notes", host.uri()), keys);
+    let ours = Server::start_with(On::Sqlite, &sections).await.unwrap();
+    ask_where(&ours).await.unwrap();
+    let answered = |iss: String| {
+        let (connection, vendors) = (notes(&ours), &ours.app.vault.vendors);
+        async move { vendors.answered_by(&connection, Some(&iss)).await.is_ok() }
+    };
+    assert!(answered(format!("{}{own}", host.uri())).await);
+    assert!(!answered(format!("{}{own}x", host.uri())).await);
+}
+
 #[rstest]
 #[case::another_resource(("resource", json!("https://mcp.acme.com/other")), ("", Value::Null), "another resource")]
 #[case::nobody(("authorization_servers", json!([])), ("", Value::Null), "names no authorization server")]

@@ -80,7 +80,7 @@ impl Vendors {
             urls.token.get_or_insert_with(|| document.token_endpoint.clone());
             urls.revoke = urls.revoke.take().or_else(|| document.revocation_endpoint.clone());
             urls.identity = urls.identity.take().or_else(|| document.userinfo_endpoint.clone());
-            reached.issuer.get_or_insert_with(|| document.issuer.clone());
+            reached.issuer = Some(document.issuer.clone());
             reached.resource.clone_from(&document.resource);
             if let Some(own) = app.own.as_ref().filter(|_| !document.client_id_metadata_document_supported) {
                 let known = (&*document, &met.registering);

@@ -34,7 +34,7 @@ pub(super) async fn fetch(
         return Err(VendorError::malformed("speaks of another resource in its metadata than is configured"));
     }
     let issuer = match &app.issuer {
-        Some(pinned) => about.authorization_servers.into_iter().find(|named| named == pinned),
+        Some(pinned) => about.authorization_servers.into_iter().find(|named| is_issuer(named, pinned)),
         None => about.authorization_servers.into_iter().next(),
     };
     let issuer = issuer
@@ -46,7 +46,7 @@ pub(super) async fn fetch(
     let mut document: Document = first(candidates.into_iter().chain(appended), line)
         .await?
         .ok_or_else(|| VendorError::malformed("has an authorization server without metadata"))?;
-    if document.issuer != issuer {
+    if !is_issuer(&issuer, &document.issuer) {
         return Err(VendorError::malformed("has an authorization server that calls itself something else"));
     }
     usable(&document, line)?;
@@ -55,6 +55,16 @@ pub(super) async fn fetch(
     }
     document.resource = Some(about.resource.as_str().to_owned());
     Ok(document)
+}
+
+/// Whether a resource means this issuer. Many write an address that has no path with a slash at its end, as the official
+/// SDK for Python did in its first generation: it is the same address (RFC 3986 §6.2.3).
+fn is_issuer(named: &str, issuer: &str) -> bool {
+    let bare = |address: &str| {
+        let has_no_path = Url::parse(address).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+        if has_no_path { address.trim_end_matches('/').to_owned() } else { address.to_owned() }
+    };
+    bare(named) == bare(issuer)
 }
 
 /// The first document that is there. What is not there is asked for at the next place; any other failure is one.
@@ -86,4 +96,23 @@ fn root(url: &Url, name: &str) -> Url {
     found.set_path(&format!("/.well-known/{name}"));
     found.set_query(None);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://a.example", "https://a.example", true)]
+    #[case("https://a.example/", "https://a.example", true)]
+    #[case("https://a.example", "https://a.example/", true)]
+    #[case("https://a.example/x/", "https://a.example/x", false)]
+    #[case("https://a.example/?x", "https://a.example/", false)]
+    #[case("https://a.example:8443/", "https://a.example", false)]
+    #[case("somebody/", "somebody", false)]
+    fn an_issuer_is_meant(#[case] named: &str, #[case] issuer: &str, #[case] expected: bool) {
+        assert_eq!(is_issuer(named, issuer), expected);
+    }
 }
