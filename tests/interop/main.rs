@@ -32,6 +32,7 @@ mod notes;
 mod openbao;
 mod person;
 mod program;
+mod recheck;
 mod service;
 mod storm;
 mod upstream;
