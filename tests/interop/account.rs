@@ -71,6 +71,14 @@ async fn authplanes_adapter_sends_the_person_to_connect_and_then_gets_her_token(
     assert_eq!(refused["isError"], json!(true), "the person did not allow that: {refused}");
 }
 
+/// A person signs in and lets her app use the sample, by the SDK. Answers its token.
+fn let_in(house: &House) -> String {
+    let mut options = options(&house.sample, &json!(null));
+    options["step_up"] = json!(null);
+    let steps = client("sdk2.mjs", &options);
+    step(&steps, "done")["access_token"].as_str().unwrap().to_owned()
+}
+
 /// Her sign-in brings the tokens of her account, and nothing more is asked of her.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sign_in_brought_needs_no_second_screen() {
@@ -81,16 +89,12 @@ async fn what_a_sign_in_brought_needs_no_second_screen() {
         ..Plan::default()
     })
     .await;
-    let mut options = options(&house.sample, &json!(null));
-    options["step_up"] = json!(null);
-    let steps = client("sdk2.mjs", &options);
-    let token = step(&steps, "done")["access_token"].as_str().unwrap();
     let form = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("client_id", SERVER),
         ("client_secret", SECRET),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ("subject_token", token),
+        ("subject_token", &let_in(&house)),
         ("audience", "files"),
     ];
     let got = http().post(house.url("/oauth/token")).form(&form).send().await.unwrap();
@@ -110,10 +114,7 @@ async fn authplanes_client_refuses_a_vendors_token_only_if_it_proves_a_key() {
         ..Plan::default()
     })
     .await;
-    let mut options = options(&house.sample, &json!(null));
-    options["step_up"] = json!(null);
-    let steps = client("sdk2.mjs", &options);
-    let asked = json!({ "subject_token": step(&steps, "done")["access_token"], "audiences": ["files"] });
+    let asked = json!({ "subject_token": let_in(&house), "audiences": ["files"] });
     let exchange = |dpop: bool| {
         let exchange = json!({
             "issuer": house.issuer, "client_id": SERVER, "client_secret": SECRET, "resource": house.sample,

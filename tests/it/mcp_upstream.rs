@@ -287,6 +287,45 @@ async fn a_server_that_says_something_wrong_is_not_gone_to(
     assert!(matches!(error, VendorError::Malformed { .. }), "{error:?}");
 }
 
+/// A server may keep its document anywhere, and says where when it is called without a token.
+#[rstest]
+#[case::alone(&[r#"Bearer resource_metadata="AT/elsewhere""#], true)]
+#[case::among_others(&[r#"Basic realm="x", Bearer error="invalid_token", Resource_Metadata="AT/elsewhere", scope="a""#], true)]
+#[case::in_another_header(&[r#"Basic realm="x""#, r#"DPoP resource_metadata = "AT/elsewhere""#], true)]
+#[case::unsaid(&["Bearer"], false)]
+#[case::no_url(&[r#"Bearer resource_metadata="elsewhere""#], false)]
+#[case::another_name(&[r#"Bearer x_resource_metadata="AT/elsewhere""#], false)]
+#[case::gone(&[r#"Bearer resource_metadata="AT/nowhere""#], false)]
+#[tokio::test]
+async fn a_server_says_where_its_document_is(#[case] challenges: &[&str], #[case] found: bool) {
+    let host = host(|_| json!({}), issuing).await;
+    let refusal = challenges.iter().fold(ResponseTemplate::new(401), |refusal, challenge| {
+        refusal.append_header("www-authenticate", challenge.replace("AT", &host.uri()))
+    });
+    Mock::given(path("/notes")).respond_with(refusal).mount(&host).await;
+    let document = ResponseTemplate::new(200).set_body_json(about(&host.uri()));
+    Mock::given(path("/elsewhere")).respond_with(document).mount(&host).await;
+    let sent = sent_to(&host, "").await;
+    assert_eq!(sent.is_ok(), found, "{sent:?}");
+    let requests = host.received_requests().await.unwrap();
+    let call = requests.iter().find(|request| request.url.path() == "/notes").unwrap();
+    assert!(!call.headers.contains_key("authorization") && call.method.as_str() == "POST");
+}
+
+/// Nobody is led into our network by it.
+#[rstest]
+#[case("https://10.0.0.1/metadata", "public internet")]
+#[case("http://169.254.169.254/latest", "https://")]
+#[tokio::test]
+async fn a_server_cannot_send_us_inwards_for_its_document(#[case] at: &str, #[case] told: &str) {
+    let host = host(about, issuing).await;
+    let challenge = format!("Bearer resource_metadata=\"{at}\"");
+    let refusal = ResponseTemplate::new(401).append_header("www-authenticate", challenge);
+    Mock::given(path("/notes")).respond_with(refusal).mount(&host).await;
+    let error = sent_to(&host, "").await.unwrap_err();
+    assert!(error.to_string().contains(told) && matches!(error, VendorError::Malformed { .. }), "{error:?}");
+}
+
 /// An operator's own MCP server may lie in his own network: where he configured an address, it is asked.
 #[tokio::test]
 async fn a_server_of_the_operators_own_network_is_asked() {

@@ -1,7 +1,12 @@
 //! A remote MCP server says itself who issues the tokens for it (RFC 9728), and that server how it is spoken to
 //! (RFC 8414), as the authorization part of the Model Context Protocol asks of clients.
 
+use std::sync::LazyLock;
+
+use oauth2::http::{Request, header};
+use regex::Regex;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
 use url::Url;
 
 use super::{
@@ -27,11 +32,14 @@ pub(super) async fn fetch(
     line: Line<'_>,
 ) -> Result<Document, VendorError> {
     const PROTECTED: &str = "oauth-protected-resource";
-    let about: About = first([below(resource.url(), PROTECTED), root(resource.url(), PROTECTED)], line)
+    let well_known = [below(resource.url(), PROTECTED), root(resource.url(), PROTECTED)];
+    let about: About = first(challenge(resource, line).await.into_iter().chain(well_known), line)
         .await?
         .ok_or_else(|| VendorError::malformed("does not say who issues its tokens"))?;
     if about.resource != *resource {
-        return Err(VendorError::malformed("speaks of another resource in its metadata than is configured"));
+        return Err(VendorError::malformed(
+            "speaks of another resource in its metadata than is configured: url must be what stands there as resource",
+        ));
     }
     let issuer = match &app.issuer {
         Some(pinned) => about.authorization_servers.into_iter().find(|named| is_issuer(named, pinned)),
@@ -55,6 +63,27 @@ pub(super) async fn fetch(
     }
     document.resource = Some(about.resource.as_str().to_owned());
     Ok(document)
+}
+
+/// Where a server says that its document is, when it refuses a call without a token (RFC 9728 §5.1). One that does not
+/// say so has it where all others have it.
+async fn challenge(resource: &ResourceUri, line: Line<'_>) -> Option<Url> {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    static METADATA: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?i)(?:^|[\s,])resource_metadata\s*=\s*"([^"\\]+)""#).expect("a regular expression")
+    });
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    let request = Request::builder()
+        .method("POST")
+        .uri(resource.url().as_str())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json, text/event-stream")
+        .body(ping.to_string().into_bytes())
+        .ok()?;
+    let answer = line.to(resource.url()).execute(request).await.ok()?;
+    let challenges = answer.headers().get_all(header::WWW_AUTHENTICATE).iter();
+    let mut said = challenges.filter_map(|challenge| METADATA.captures(challenge.to_str().ok()?)?.get(1));
+    said.find_map(|url| Url::parse(url.as_str()).ok())
 }
 
 /// Whether a resource means this issuer. Many write an address that has no path with a slash at its end, as the official
