@@ -124,16 +124,13 @@ async fn a_client_may_go_away_at_every_await(#[values(On::Sqlite, On::Postgres)]
             first.unwrap();
             second.unwrap();
             acknowledged.extend([n + 1, n + 2]);
-            match left {
-                Some(result) => {
-                    result.unwrap();
-                    acknowledged.push(n);
-                    finished += 1;
-                }
-                None => {
-                    indeterminate.push(n);
-                    midway += usize::from(polls > 0);
-                }
+            if let Some(result) = left {
+                result.unwrap();
+                acknowledged.push(n);
+                finished += 1;
+            } else {
+                indeterminate.push(n);
+                midway += usize::from(polls > 0);
             }
         }
         polls += 1;
