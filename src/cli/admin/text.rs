@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 
 use super::LetIn;
-use crate::admin::{
-    Account, Act, Connected, Disconnected, Entry, Other, Overview, Permission, Profile, Receipt, Session,
-    Switched, SwitchedAccounts, Unregistered, Withdrawn,
+use crate::{
+    admin::{
+        Account, Act, Connected, Disconnected, Entry, Other, Overview, Permission, Profile, Receipt, Session,
+        Switched, SwitchedAccounts, Unregistered, Withdrawn,
+    },
+    store::vendor_clients::Forgotten,
 };
-use crate::store::vendor_clients::Forgotten;
 
 /// A switch.
 pub(super) fn switched(switched: &Switched, out: &mut impl Write) -> io::Result<()> {

@@ -358,6 +358,7 @@ clients: {{ a: {{ secret: 0123456789abcdef, {keys} }} }}"
 #[rstest]
 #[case("preset: mcp, url: https://m.acme.com, vendor: { token_params: { resource: x } }", &["token_params"])]
 #[case("preset: mcp, url: https://m.acme.com, vendor: { authorize_params: { resource: x } }", &["authorize_params"])]
+#[case("preset: mcp, url: https://m.acme.com, vendor: { refresh_params: { resource: x } }", &["refresh_params"])]
 #[case(
     "preset: client-credentials, token_url: https://v.acme.com/t, client_id: c, client_secret: s, \
      vendor: { token_params: { resource: x } }",
