@@ -20,7 +20,7 @@ use crate::{
         free_port, http,
         peer::{Peer, node},
     },
-    support::{Client, PLAIN, Tokens, client::post},
+    support::{Client, PLAIN, Tokens, client::trade},
 };
 
 const SECRET: &str = "correct-horse-battery-staple-+%-0123456789";
@@ -72,15 +72,7 @@ impl<'a> Ada<'a> {
     pub(crate) async fn vend(&mut self) -> Tokens {
         // An access token of ours lives for ten minutes.
         self.tokens = self.app.refresh(self.server, self.tokens.refresh()).await;
-        let form = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("client_id", "backend"),
-            ("client_secret", SECRET),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-            ("subject_token", self.tokens.access()),
-            ("audience", "files"),
-        ];
-        post(self.server, &form.map(|(name, value)| (name, value.to_owned()))).await
+        trade(self.server, ("backend", SECRET), self.tokens.access(), ("audience", "files")).await
     }
 
     /// The whole way by the link that a refusal for this reason brings. `fill`: how she signs in at the vendor.

@@ -19,7 +19,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
 use crate::support::{
     Browser, Client, On, PLAIN, Server, Setup, Tokens,
-    client::{account, claims_of, post, sign_in},
+    client::{account, claims_of, sign_in, trade},
 };
 
 fn connected_to(url: &str, keys: &str) -> String {
@@ -85,15 +85,7 @@ async fn connects_and_is_served(ours: &Server, theirs: &Server, server: &str) {
 /// The desk's server asks for the token of hers.
 async fn asks(ours: &Server, browser: &Browser, server: &str) -> Tokens {
     let sent = Client::desk().scope("tickets:read").obtain(ours, browser, "ada").await;
-    let form = [
-        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-        ("client_id", "tickets-server"),
-        ("client_secret", "0123456789-server-secret"),
-        ("subject_token", sent.access()),
-        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ("resource", server),
-    ];
-    post(ours, &form.map(|(name, value)| (name, value.to_owned()))).await
+    trade(ours, ("tickets-server", "0123456789-server-secret"), sent.access(), ("resource", server)).await
 }
 
 #[rstest]

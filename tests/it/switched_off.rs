@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::{
     Agent, Browser, Client, On, PLAIN, Server, Tokens, Upstream,
     agent::{JWT_BEARER, sections},
-    client::{account, post},
+    client::{account, trade},
 };
 
 /// The declared web client, whose consent is remembered.
@@ -81,15 +81,13 @@ async fn a_token_of_a_client_that_is_off_is_exchanged_by_nobody(#[values(On::Sql
     let Some(server) = Server::start_with(on, &PLAIN.replace("clients:\n", server)).await else { return };
     let sent = web().obtain(&server, &Browser::new(), "ada").await;
     let exchange = async || {
-        let form = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("client_id", "desk-server"),
-            ("client_secret", "0123456789-server-secret"),
-            ("subject_token", sent.access()),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        trade(
+            &server,
+            ("desk-server", "0123456789-server-secret"),
+            sent.access(),
             ("resource", "https://mcp.acme.example/wiki"),
-        ];
-        post(&server, &form.map(|(name, value)| (name, value.to_owned()))).await
+        )
+        .await
     };
     assert_eq!(exchange().await.status, 200);
     server.operator(&["client", "disable", "desk"]);

@@ -173,6 +173,24 @@ pub(crate) async fn post(server: &Server, parameters: &[(&str, String)]) -> Toke
     post_to(server, Role::AuthorizationServer, parameters).await
 }
 
+/// What a server of this id and secret gets for the access token that it was sent; `wanted`: a parameter and its value.
+pub(crate) async fn trade(
+    server: &Server,
+    (client_id, secret): (&str, &str),
+    subject: &str,
+    wanted: (&str, &str),
+) -> Tokens {
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", client_id),
+        ("client_secret", secret),
+        ("subject_token", subject),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        wanted,
+    ];
+    post(server, &form.map(|(name, value)| (name, value.to_owned()))).await
+}
+
 /// Posts to the token endpoint of a role.
 pub(crate) async fn post_to(server: &Server, role: Role, parameters: &[(&str, String)]) -> Tokens {
     let request = server.request(Method::POST, role.token_endpoint()).form(parameters);

@@ -8,7 +8,7 @@ use wiremock::ResponseTemplate;
 use crate::support::{
     Browser, Client, On, PLAIN, Server, Tokens, Upstream,
     browser::Page,
-    client::{account, post},
+    client::{account, trade},
     upstream::json_of,
 };
 
@@ -59,15 +59,7 @@ async fn enter(server: &Server, browser: &Browser, name: &str, fields: &[(&str, 
 /// What the server of the tickets gets for Ada.
 async fn vend(server: &Server, name: &str) -> Tokens {
     let sent = Client::desk().scope("tickets:read").obtain(server, &Browser::new(), "ada").await;
-    let form = [
-        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-        ("client_id", "tickets-server"),
-        ("client_secret", "0123456789-server-secret"),
-        ("subject_token", sent.access()),
-        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ("audience", name),
-    ];
-    post(server, &form.map(|(name, value)| (name, value.to_owned()))).await
+    trade(server, ("tickets-server", "0123456789-server-secret"), sent.access(), ("audience", name)).await
 }
 
 #[rstest]
